@@ -25,6 +25,7 @@ class MadeUpRun:
         self.run = run
         self.checkpoints = checkpoints
         self.frames = make_frames(parameters, checkpoints, **options)  # type: ignore[arg-type]
+        self.frames["parameters"].loc[0, "untouched"] = 0.5  # so that there is a figure of shares
 
     @property
     def segments(self) -> tuple[Segment, ...]:

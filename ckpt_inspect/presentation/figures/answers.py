@@ -13,7 +13,7 @@ from ckpt_inspect.presentation.figures.chapter import Chapter
 from ckpt_inspect.presentation.figures.names import shorten
 from ckpt_inspect.presentation.figures.questions import LEAST_SHARE, SHARE_LABELS, UPDATE_TO_WEIGHT, Usual
 from ckpt_inspect.presentation.figures.spread import NEWEST, decades, newest, positive, spread_words, where_known
-from ckpt_inspect.presentation.figures.wording import number
+from ckpt_inspect.presentation.figures.wording import count, number
 from ckpt_inspect.presentation.optimizer_series import Floats
 
 
@@ -30,7 +30,8 @@ def _words(chapter: Chapter, column: str) -> tuple[str, str]:
 
 def _last_update(where: str) -> str:
     """Begin a sentence about the last update."""
-    return "The newest update" if where == NEWEST else f"The last update {where},"
+    comma = "," if where.startswith("at ") else ""
+    return "The newest update" if where == NEWEST else f"The last update {where}{comma}"
 
 
 def _movement(chapter: Chapter) -> str:
@@ -89,45 +90,40 @@ def _path(chapter: Chapter) -> str:
 
 
 def _fewer_followed(chapter: Chapter) -> Iterator[str]:
-    """From which checkpoint of a long run on the path is estimated from fewer elements, in a sentence."""
+    """Of how many elements the path is estimated, or from which checkpoint of a long run on of fewer, in words."""
     for run in chapter.runs:
-        counts = run.column("path_elements")
+        counts, sizes = run.column("path_elements"), run.column("size")
         falls = np.flatnonzero((counts[1:] < counts[:-1]).any(axis=1)) + 1
         if falls.size:
             first, last = (int(np.nanmax(counts[at])) for at in (falls[0] - 1, falls[0]))
-            since = f"From {chapter.x_word} {chapter.x(run)[falls[0]]:,.0f} on"
+            since = f"From {chapter.x_word} {count(chapter.x(run)[falls[0]])} on"
             since += f" in {shorten(run.name, 30)}" if len(chapter.runs) > 1 else ""
             yield (
-                f"{since} it is estimated from at most {last:,} elements of a parameter, before from up to {first:,}: "
-                "a kink, or rougher curves, there are no change of the training."
+                f"{since} it is estimated from at most {count(last)} elements of a parameter, before from up to "
+                f"{count(first)}: a kink, or rougher curves, there are no change of the training."
             )
+        elif (is_part := counts < sizes).any():
+            most, affected = count(float(counts[is_part].max())), int(is_part.any(axis=0).sum())
+            yield f"Of {affected} of {len(chapter.parameters)} parameters it is estimated from {most} elements at most."
 
 
 def _shares(chapter: Chapter) -> str:
     """By share how many parameters it concerns, and the worst of them."""
-    told, unknown = [], []
+    told, known = [], {}
     for column, label in SHARE_LABELS.items():
-        if all(np.isnan(run.column(column)).all() for run in chapter.runs):
-            unknown.append(label)
-        values = np.stack([np.nan_to_num(newest(run.column(column))) for run in chapter.runs]).max(axis=0)
-        if (values >= LEAST_SHARE).any():
-            worst, word = int(values.argmax()), label.partition(" (")[0]
-            count, name = (values >= LEAST_SHARE).sum(), shorten(chapter.names[worst], 40)
-            told.append(
-                f"{word}: {count} of {len(values)} parameters, most in {name} ({percent(float(values[worst]))})"
-            )
-    columns = {column: label for column, label in SHARE_LABELS.items() if label not in unknown}
-    known = [np.concatenate([run.column(column) for column in columns], axis=1) for run in chapter.runs if columns]
-    where = where_known(chapter, known)
-    if told:
-        text = f"{where[0].upper()}{where[1:]}: {'; '.join(told)}."
-    elif any((of_run >= LEAST_SHARE).any() for of_run in known):
-        text = f"Nowhere {where}; some elements in earlier ones."
-    else:
-        place = "" if where == NEWEST else f" {where}"
-        text = f"Nowhere{place}: none of the {len(chapter.parameters)} parameters has elements that are "
-        text += f"{' or '.join(columns.values())}."
-    return text + (f" Not known from this state: {', '.join(unknown)}." if unknown else "")
+        of_runs = [run.column(column) for run in chapter.runs]
+        if all(np.isnan(values).all() for values in of_runs):
+            continue
+        known[label] = of_runs
+        values = np.stack([np.nan_to_num(newest(each)) for each in of_runs]).max(axis=0)
+        if concerns := int((values >= LEAST_SHARE).sum()):
+            word, worst = label.partition(" (")[0], int(values.argmax())
+            name = shorten(chapter.names[worst], 40)
+            told.append(f"{word}: {concerns} of {len(values)} parameters, most in {name} ({percent(values[worst])})")
+    where = where_known(chapter, [np.concatenate(of_run, axis=1) for of_run in zip(*known.values(), strict=True)])
+    text = f"{where[0].upper()}{where[1:]}: {'; '.join(told)}." if told else f"Nowhere {where}; earlier, some elements."
+    unknown = ", ".join(label for label in SHARE_LABELS.values() if label not in known)
+    return text + (f" Not known from this state: {unknown}." if unknown else "")
 
 
 def _distributions(chapter: Chapter) -> str:

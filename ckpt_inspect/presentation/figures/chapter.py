@@ -25,7 +25,7 @@ from ckpt_inspect.presentation.figures.questions import (
     VECTORS,
 )
 from ckpt_inspect.presentation.figures.thinning import most_checkpoints, telling_positions
-from ckpt_inspect.presentation.figures.wording import drawable, number
+from ckpt_inspect.presentation.figures.wording import count, drawable, number
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known, rows_of
 from ckpt_inspect.presentation.tables.wording import span_text
 from ckpt_inspect.records import dataclass
@@ -188,10 +188,18 @@ class Chapter:
             found = {kind: np.intersect1d(members, of) for kind, members in found.items()}
         return {kind: members for kind, members in found.items() if members.size}
 
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Return (P,) each parameter's place among those of its kind, which gives it its colour."""
+        places = np.zeros(len(self.parameters), np.intp)
+        for members in self.kinds().values():
+            places[members] = np.arange(len(members))
+        return places
+
     def title_of(self, kind: str, drawn: int | None = None) -> str:
         """Return a kind with how many parameters it has, and how many of them are `drawn` if not all are."""
-        count = len(self.kinds()[kind])
-        return f"{kind} ({count if drawn in (None, count) else f'{drawn} of {count}'})"
+        whole = len(self.kinds()[kind])
+        return f"{kind} ({whole if drawn in (None, whole) else f'{drawn} of {whole}'})"
 
     @cached_property
     def is_series(self) -> bool:
@@ -290,7 +298,7 @@ class Chapter:
         parts = [f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else several]
         if not self.is_series:
             steps = dict.fromkeys(run.steps[-1] for run in runs)
-            known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
+            known = [count(step) for step in steps if not np.isnan(step)]
             parts.append(f"step{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "step not known")
         rules = " / ".join(dict.fromkeys(str(run.series.heads["rule"].iloc[-1]) for run in runs))
         parts += [spoken_name(shorten(drawable(self.optimizer), 60)), f"rule {rules}"]

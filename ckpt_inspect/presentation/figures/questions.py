@@ -122,7 +122,7 @@ ELEMENTS = Question(
     "elements",
     "What do single weights see?",
     RATE,
-    "E/α of a layer's touched elements, per unit of gradient: the median, the middle half, and the middle 90 %.",
+    "E/α of a layer's touched elements, per unit of gradient: the median, and the middle 90 %.",
     ("effective_lr_sample", "second_moment_sample"),
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
@@ -136,6 +136,7 @@ SHARES = Question(
     "Untouched: no gradient has ever reached the element. ε-dominated: a touched element whose update is set by ε, not "
     "by its gradients. Lost in rounding: the last update was too small to change the weight.",
     ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
+    reason_if_zero="no element is known to be untouched, ε-dominated or lost in rounding in any checkpoint",
 )
 GRADIENTS = Question(
     "gradients",

@@ -29,14 +29,21 @@ def _letters() -> frozenset[int]:
     return frozenset(get_font(findfont(FontProperties(family=[FONT]))).get_charmap())
 
 
+def count(value: float) -> str:
+    """Return a whole number, such as a step: `1,280`."""
+    return f"{value:,.0f}"
+
+
 def number(value: float) -> str:
     """Return a quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
     if not np.isfinite(value):
         return "–"
     rounded = float(f"{value:.2g}")
-    if rounded == 0 or 1e-4 <= abs(rounded) < 1e5:
-        return f"{rounded:.6f}".rstrip("0").rstrip(".")
-    return _power(value)
+    return f"{rounded:g}" if rounded == 0 or _is_plain(rounded) else _power(value)
+
+
+def _is_plain(value: float) -> bool:
+    return 1e-3 <= abs(value) < 1e4
 
 
 def _power(value: float) -> str:
@@ -50,10 +57,10 @@ def log_ticks(low: float, high: float, most: int) -> dict[float, str]:
     all in powers of ten."""
     exponents = np.arange(np.floor(np.log10(low)), np.floor(np.log10(high)) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [float(digit * 10.0**exponent) for exponent in exponents for digit in digits]
+        ticks = [float(f"{digit}e{exponent:.0f}") for exponent in exponents for digit in digits]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= most:
             break
     ticks = ticks[:: -(-len(ticks) // most) or 1]
-    text = number if all(1e-4 <= tick < 1e5 for tick in ticks) else _power
+    text = number if all(map(_is_plain, ticks)) else _power
     return {tick: text(tick) for tick in ticks}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.figures.answers import answer_of
 from ckpt_inspect.presentation.figures.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
+from ckpt_inspect.presentation.figures.measures import measures_of
 from ckpt_inspect.presentation.figures.questions import QUESTIONS, Question
 from ckpt_inspect.presentation.plots.differences import plot_change_by_rate, plot_diff
 from ckpt_inspect.presentation.plots.heatmap import plot_layers_by_step
@@ -63,6 +64,8 @@ class FigureKind:
         has_bins = any(run.histogram is not None and len(run.histogram) for run in chapter.runs)
         if asks.needs == "histogram" and not has_bins:
             return "the store holds no histogram of effective learning rates"
+        if measures_of(asks.id, chapter) == []:
+            return asks.reason_if_zero
         values = [run.column(asks.column) for run in chapter.runs] if asks.column else []
         if values and not any(bool((of_run > 0).any()) for of_run in values):
             return asks.reason_if_zero if any((of_run == 0).any() for of_run in values) else asks.reason_if_unknown

@@ -14,8 +14,8 @@ from ckpt_inspect.presentation.figures.spread import positive
 from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.rows import Column, draw_rows, height
-from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
+from ckpt_inspect.presentation.plots.rows import Column, draw_rows, height, write
+from ckpt_inspect.presentation.plots.sheet import blank, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.optimizer_series import Floats
 
 MOST_ROWS = 40
-MOST_LABELS = 3
-"""Values written beside the dots of a column: its extremes."""
 STATUSES = ("added", "removed", "reshaped", "same")
 MOST_NAMED = 6
 """Parameters that lie furthest from the trend."""
-COLORS = {"": style.MAIN, "first moment": style.RUN_COLORS[2], "second moment": style.RUN_COLORS[3]}
 
 
 def changes_answer(frame: DataFrame) -> str:
@@ -76,68 +73,49 @@ def _compared(name_a: str, name_b: str) -> list[str]:
 def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Sequence[str] = ()) -> Figure:
     """Draw a row per parameter of `Diff.to_frame()`, in its order, those that changed most (40 at most).
 
-    Left E in B over E in A; then the relative change of the weights; then that of both moments. Rows that are only in
-    one of both, or of another shape, say so in place of a dot, and so do those that did not change.
+    Left E in B over E in A; then the relative change of the weights. Rows that are only in one of both, or of another
+    shape, say so in place of a dot, and so do those that did not change.
     `name_a` and `name_b` are what the two are called; `doubts`: values that E rests on although nobody read them.
     Raises RequestError for a frame without rows.
     """
     import pandas as pd
-    from matplotlib.lines import Line2D
 
     if not len(frame):
         raise RequestError("there is nothing to draw: no parameter or tensor was compared")
     shown, counts = frame.head(MOST_ROWS), frame["status"].value_counts()
-    by_status = ", ".join(f"{counts[s]} {s}" for s in ("changed", *reversed(STATUSES)) if s in counts.index)
-    quantities = [
-        (0, "", ratios_of_rates(shown), 0.0),
-        (1, "", floats(shown["weight_change"]), 0.0),
-        (2, "first moment", floats(shown["first_moment_change"]), -0.2),
-        (2, "second moment", floats(shown["second_moment_change"]), 0.2),
+    change = floats(shown["weight_change"])
+    values = [ratios_of_rates(shown), np.where(change > 0, change, np.nan)]
+    dots = [
+        pd.DataFrame({"column": at, "kind": "", "series": "", "offset": 0.0, "x": x, "row": range(len(x))})
+        for at, x in enumerate(values)
     ]
-    dots = pd.concat(
-        [
-            pd.DataFrame({"column": at, "kind": "", "series": series, "offset": offset, "x": x, "row": range(len(x))})
-            for at, series, x, offset in quantities
-        ],
-        ignore_index=True,
-    )
-    dots["x"] = dots["x"].where(dots["x"] > 0)
-    titles = (f"median {symbol_of_rates(frame)}, B over A", CHANGES.label, f"{CHANGES.label}, of moments")
-    values = [dots["x"][dots["column"] == at].to_numpy(float) for at in range(3)]
-    ends = [panels.robust_range([x[None, :]], *([1.0] if at == 0 else [])) for at, x in enumerate(values)]
-    columns = [Column(title, limits) for title, limits in zip(titles, ends, strict=True)]
-    names = [drawable(str(name)) for name in frame["parameter"]]
-    note = f"The {MOST_ROWS} of {len(frame)} that changed most. " if len(frame) > MOST_ROWS else ""
-    key = [Line2D([], [], ls="", marker="o", color=color, label=text) for text, color in COLORS.items() if text]
-    parts = [*_compared(name_a, name_b), f"{len(frame)} tensors: {by_status}"]
-    tall = max(height(len(shown)), 0.95) + 0.55
-    body = sheet(CHANGES, changes_answer(frame), parts, doubts, note + CHANGES.note, tall, key)
-    kinds = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
-    for axes, at, _ in draw_rows(body, dots, columns, kinds, COLORS):
+    ends = [panels.robust_range([x[None, :]], *others) for x, others in zip(values, ([1.0], []), strict=True)]
+    columns = [Column(f"median {symbol_of_rates(frame)}, B over A", ends[0]), Column(CHANGES.label, ends[1])]
+    names, body = [drawable(str(name)) for name in frame["parameter"]], blank()
+    labels = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
+    for axes, at, _ in draw_rows(body, pd.concat(dots, ignore_index=True), columns, labels, {"": style.MAIN}):
         if at == 0:
             axes.axvline(1.0, color=style.INK, lw=0.8, zorder=1)
-        if at < 2:
-            _label_extremes(axes, values[at], ends[at])
+        _label_extremes(axes, values[at], ends[at])
         for row, status in enumerate(shown["status"] if at == 1 else ()):
             if status in STATUSES:
-                axes.annotate(
-                    status, (0.02, row), xycoords=axes.get_yaxis_transform(), va="center_baseline", color=style.MUTED,
-                    fontsize=style.SMALL_SIZE, style="italic", gid="status",
-                )  # fmt: skip
-    return figure_of(body)
+                write(axes, status, 0.02, row, color=style.MUTED, style="italic", gid="status")
+    by_status = ", ".join(f"{counts[s]} {s}" for s in ("changed", *reversed(STATUSES)) if s in counts.index)
+    parts = [*_compared(name_a, name_b), f"{len(frame)} tensors: {by_status}"]
+    note = f"The {MOST_ROWS} of {len(frame)} that changed most. " if len(frame) > MOST_ROWS else ""
+    tall = max(height(len(shown)), 0.95) + 0.4
+    return sheet(body, CHANGES, changes_answer(frame), parts, doubts, note + CHANGES.note, tall)
 
 
 def _label_extremes(axes: Axes, values: Floats, limits: panels.Limits) -> None:
-    """Write the largest values beside their dots, and the smallest, on the side where there is room."""
+    """Write the two largest values beside their dots, and the smallest, on the side where there is room."""
     known = np.flatnonzero((values >= limits[0]) & (values <= limits[1]))  # the others are written at the edge
     order = known[np.argsort(-values[known], kind="stable")]
-    middle = float(np.sqrt(limits[0] * limits[1]))
-    for at in dict.fromkeys([*order[: MOST_LABELS - 1], *order[-1:]]):
-        is_right = values[at] > middle
+    for at in dict.fromkeys([*order[:2], *order[-1:]]):
+        is_right = values[at] ** 2 > limits[0] * limits[1]
         axes.annotate(
-            number(values[at]), (values[at], at), xytext=(-6 if is_right else 6, 0),
-            textcoords="offset points", ha="right" if is_right else "left", va="center_baseline",
-            fontsize=style.SMALL_SIZE, color=style.INK, gid="extreme",
+            number(values[at]), (values[at], at), xytext=(-6 if is_right else 6, 0), textcoords="offset points",
+            ha="right" if is_right else "left", va="center_baseline", fontsize=style.SMALL_SIZE, gid="extreme",
         )  # fmt: skip
 
 
@@ -149,32 +127,31 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", 
     The parameters furthest from the common trend are named; `doubts` as in `plot_diff`.
     Raises RequestError if no parameter has both.
     """
-    import pandas as pd
-    import seaborn.objects as so
+    import seaborn
 
-    rates, changes = (floats(frame[c]) for c in ("effective_lr_b", "weight_change"))
-    is_drawn = np.isfinite(rates) & np.isfinite(changes) & (rates > 0) & (changes > 0)
-    if not is_drawn.any():
+    own = frame.assign(x=positive(floats(frame["effective_lr_b"])), y=positive(floats(frame["weight_change"])))
+    own = own.dropna(subset=["x", "y"])
+    if not len(own):
         raise RequestError("there is nothing to draw: no parameter has an effective learning rate and moved")
-    rates, changes = rates[is_drawn], changes[is_drawn]
-    names = [drawable(str(name)) for name in frame["parameter"][is_drawn]]
-    labels = short_labels(names, 34, len(shared_prefix(names)))
-    far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
-    parts = [*_compared(name_a, name_b), f"{len(rates)} of {len(frame)} tensors"]
-    body = sheet(CHANGE_BY_RATE, by_rate_answer(rates, changes), parts, doubts, CHANGE_BY_RATE.note, 5.0)
-    symbol, space, unit = symbol_of_rates(frame[is_drawn]).partition(" ")
-    plot = so.Plot(pd.DataFrame({"x": rates, "y": changes}), x="x", y="y")
-    plot = plot.add(so.Dot(color=style.FAN, alpha=0.6, edgecolor="white", artist_kws={"gid": "parameters"}))
-    plot = plot.label(x=f"median {symbol} in B{space}{unit}", y=CHANGE_BY_RATE.label)
-    (axes,) = drawn(plot, body)
-    panels.set_axis(axes, "x", panels.robust_range([rates[None, :]]))
-    panels.set_axis(axes, "y", panels.robust_range([changes[None, :]]))
+    rates, changes = floats(own["x"]), floats(own["y"])
+    names, body = [drawable(str(name)) for name in own["parameter"]], blank()
+    axes, ends = body.subplots(), [panels.robust_range([values[None, :]]) for values in (rates, changes)]
+    seaborn.scatterplot(own, x="x", y="y", color=style.MUTED, alpha=0.6, ax=axes, gid="parameters")
+    for which, limits in zip("xy", ends, strict=True):
+        panels.set_axis(axes, "x" if which == "x" else "y", limits)
     axes.grid(color=style.FAINT, lw=0.6)
-    for at, color in zip(far, style.LINE_COLORS, strict=False):
-        x, y = (float(np.clip(v[at], *ends)) for v, ends in ((rates, axes.get_xlim()), (changes, axes.get_ylim())))
-        axes.plot([x], [y], "o", color=color, ms=7, mec="white", label=labels[at], clip_on=False, gid="name")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="furthest from the trend", alignment="left")
-    return figure_of(body)
+    symbol, space, unit = symbol_of_rates(own).partition(" ")
+    axes.set(xlabel=f"median {symbol} in B{space}{unit}", ylabel=CHANGE_BY_RATE.label)
+    far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
+    labels = short_labels(names, 34, len(shared_prefix(names)))
+    dots = []
+    for at, color in zip(far, style.COLORS, strict=False):
+        place = [[np.clip(values[at], *limits)] for values, limits in zip((rates, changes), ends, strict=True)]
+        dots += axes.plot(*place, "o", color=color, ms=7, mec="white", clip_on=False, gid="name")
+    told = {"title": "furthest from the trend", "alignment": "left"}
+    axes.legend(dots, [labels[at] for at in far], loc="upper left", bbox_to_anchor=(1.0, 1.0), **told)
+    parts = [*_compared(name_a, name_b), f"{len(own)} of {len(frame)} tensors"]
+    return sheet(body, CHANGE_BY_RATE, by_rate_answer(rates, changes), parts, doubts, CHANGE_BY_RATE.note, 5.0)
 
 
 def by_rate_answer(rates: Floats, changes: Floats) -> str:

@@ -2,86 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ckpt_inspect.presentation.figures.chapter import chosen_checkpoints
-from ckpt_inspect.presentation.figures.measures import Measure
+from ckpt_inspect.presentation.figures.measures import Measure, measures_of
 from ckpt_inspect.presentation.figures.names import shorten
+from ckpt_inspect.presentation.figures.questions import EFFECTIVE_LR
 from ckpt_inspect.presentation.figures.spread import apart, decades, positive
+from ckpt_inspect.presentation.figures.wording import count
+from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+from ckpt_inspect.presentation.plots.sheet import blank, chapter_sheet, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from pandas import DataFrame
 
     from ckpt_inspect.presentation.figures.chapter import Chapter, Run
     from ckpt_inspect.presentation.figures.questions import Question
+    from ckpt_inspect.presentation.optimizer_series import Floats
 
 MOST_PANELS = 8
 """Of a kind."""
-_COLUMNS, _PANEL, _TITLE = 4, 1.55, 0.25
-"""Panels side by side; inches of a row of them, and of the title of a kind."""
+_COLUMNS, _PANEL = 4, 1.6
+"""Panels side by side; inches of a row of them."""
 Chosen = Mapping[str, "NDArray[np.intp]"]
 """Positions of the parameters that are drawn, by kind."""
-_Draw = Callable[["SubFigure", Sequence[int]], Sequence["Axes"]]
-"""Makes a panel for each of these parameters."""
 
 
 def plot_runs(chapter: Chapter, asks: Question, answer: str, measure: Measure, note: str) -> Figure:
     """Draw the runs over each other, in a panel for each of those parameters in which they differ most."""
-    chosen = chapter.telling(apart([positive(each) for each in measure.values]), MOST_PANELS)
-    note += _left_out(chapter, chosen, "in which the runs differ most")
-    return _plot_curves(chapter, asks, answer, note, chosen, measure, {})
+    chosen, left_out = _chosen(
+        chapter, apart([positive(each) for each in measure.values]), "in which the runs differ most"
+    )
+    return _plot_curves(chapter, asks, answer, note + left_out, chosen, replace(measure, bounds=()))
 
 
 @style.styled
 def plot_elements(chapter: Chapter, asks: Question, answer: str) -> Figure:
-    """Draw the median, 25-75 % and, of one run, 5-95 % of E/α of a parameter's elements."""
-    bands = {"5–95 %": (0.15, "q05", "q95")} if len(chapter.runs) == 1 else {}
-    bands["25–75 %"] = (0.3 if bands else 0.15, "q25", "q75")
-    medians = tuple(chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs)
-    chosen, left_out = _most_telling(chapter)
-    return _plot_curves(chapter, asks, answer, asks.note + left_out, chosen, Measure(asks.label, medians), bands)
+    """Draw the median and the middle 90 % of E/α of a parameter's elements."""
+    (chosen, left_out), (measure, *_) = _most_telling(chapter), measures_of(EFFECTIVE_LR.id, chapter) or []
+    return _plot_curves(chapter, asks, answer, asks.note + left_out, chosen, measure)
 
 
-def _plot_curves(
-    chapter: Chapter,
-    asks: Question,
-    answer: str,
-    note: str,
-    chosen: Chosen,
-    measure: Measure,
-    bands: Mapping[str, tuple[float, str, str]],
-) -> Figure:
-    """Draw each run's curve in each panel, with bands of E/α of the elements by what they are: opacity, ends."""
-    is_alone, values = len(chapter.runs) == 1, [positive(each) for each in measure.values]
-    levels = [level for _, *ends in bands.values() for level in ends]
-    sides = {q: [chapter.effective_lr(run, f"effective_lr_{q}") for run in chapter.runs] for q in levels}
-    color = style.MAIN if is_alone else style.MUTED
-    shades = {text: alpha for text, (alpha, *_) in reversed([*bands.items()])}
-    key = [*panels.key(chapter, measure.usual), *(panels.fan_key("elements", color, shades) if bands else [])]
-    body = chapter_sheet(chapter, asks, answer, note, sum(_heights(chosen)) + 0.2, key)
-    ends = (measure.usual.low, measure.usual.high) if measure.usual else ()
-    limits = panels.robust_range([*values, *(each for side in sides.values() for each in side)], *ends)
-    runs = list(zip(chapter.runs, chapter.drawn, panels.looks(chapter), strict=True))
-    for at, axes in _draw(body, chapter, chosen, _panels, chapter.x_label, measure.label):
-        for number, (run, kept, (own, dashes)) in enumerate(runs):
-            draw = panels.Curves(axes, chapter, run, kept)
-            for alpha, low, high in bands.values():
-                draw.band(sides[low][number][:, at], sides[high][number][:, at], own, alpha)
-            draw.line(values[number][:, at], color=own, ls=dashes, gid="line", **draw.looks)
+def _plot_curves(chapter: Chapter, asks: Question, answer: str, note: str, chosen: Chosen, measure: Measure) -> Figure:
+    """Draw each run's curve in each panel, over its bounds if the measure has any."""
+    body, is_alone, values = blank(), len(chapter.runs) == 1, [positive(each) for each in measure.values]
+    within = [np.concatenate([own, *sides]) for own, sides in zip_longest(values, measure.bounds, fillvalue=())]
+    limits = panels.robust_range(within, *((measure.usual.low, measure.usual.high) if measure.usual else ()))
+    cells, columns = _cells(chosen)
+    every = body.subplots(len(cells) // columns, columns, sharex=True, sharey=True, squeeze=False)
+    for at, axes in _titled(chapter, chosen, cells, every.ravel().tolist()):
         panels.set_panel(axes, chapter, limits)
         panels.draw_usual(axes, measure.usual)
-        for number, (run, _, (own, _)) in enumerate(runs):
-            panels.draw_marks(axes, run, chapter.x(run), style.INK if is_alone else own)
-            panels.mark_beyond(axes, chapter.x(run), values[number][:, at], limits, own)
-    return figure_of(body)
+        for i, (run, kept, (color, dashes)) in enumerate(
+            zip(chapter.runs, chapter.drawn, panels.looks_of_runs(chapter), strict=True)
+        ):
+            draw, own = panels.Curves(axes, chapter, run, kept), values[i][:, at]
+            for low, high in measure.bounds[i : i + 1]:
+                draw.band(low[:, at], high[:, at], color, 0.15, measure.bounds_label if is_alone else "")
+            draw.line(own, color=color, ls=dashes, label="median" if is_alone else shorten(run.name, 40))
+            panels.draw_marks(axes, run, chapter.x(run), style.INK if is_alone else color)
+            panels.mark_beyond(axes, chapter.x(run), own, limits, color)
+    body.supxlabel(chapter.x_label, size=style.TEXT_SIZE, color=style.MUTED)
+    body.supylabel(measure.label, size=style.TEXT_SIZE, color=style.MUTED)
+    return chapter_sheet(body, chapter, asks, answer, note, len(cells) // columns * _PANEL + 0.4)
 
 
 @style.styled
@@ -91,114 +83,93 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     import pandas as pd
     import seaborn
     import seaborn.objects as so
-    from matplotlib.lines import Line2D
 
     if len(chapter.runs) > 1:
         curves = [(run, len(run.indices) - 1, shorten(run.name, 40)) for run in chapter.runs]
-        looks = panels.looks(chapter)
+        looks = panels.looks_of_runs(chapter)
     else:
         (run,) = chapter.runs
-        curves = [
-            (run, at, f"{chapter.x_word} {chapter.x(run)[at]:.0f}") for at in chosen_checkpoints(len(run.indices))
-        ]
+        few = chosen_checkpoints(len(run.indices))
+        curves = [(run, at, f"{chapter.x_word} {count(chapter.x(run)[at])}") for at in few]
         looks = [(color, "solid") for color in seaborn.color_palette(style.TIME, len(curves)).as_hex()]
-    chosen, note = _most_telling(chapter)
-    bins = [_bins(chapter, run, at, chosen).assign(curve=text) for run, at, text in curves]
-    frame, density = pd.concat(bins, ignore_index=True), so.KDE(gridsize=150)
-    shown = [(text, *look) for (*_, text), look, own in zip(curves, looks, bins, strict=True) if len(own)]
-    colors, dashes = ([each[i] for each in shown] for i in (1, 2))
+    (chosen, note), body = _most_telling(chapter), blank()
+    cells, columns = _cells(chosen)
+    names = {at: chapter.parameters[at] if at >= 0 else str(at) for at in cells}
+    bins = [_bins(chapter, run, at, [*names.values()]).assign(curve=text) for run, at, text in curves]
+    shown = {text: look for (*_, text), look, own in zip(curves, looks, bins, strict=True) if len(own)}
+    colors, dashes = [color for color, _ in shown.values()], [dash for _, dash in shown.values()]
     first: dict[str, Any] = {"color": colors[0]} if len(shown) == 1 else {}  # KDE drops a variable of one value
-    plot = so.Plot(frame, x="x", color="curve").share(y=False)
-    line = so.Line(linewidth=1.3, artist_kws={"gid": "density"}, **first)
-    plot = plot.add(line, density, weight="count", linestyle="curve", legend=False)
-    plot = plot.add(so.Area(alpha=0.12, edgewidth=0, **first), density, weight="count", legend=False)
-    plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
-    key = [Line2D([], [], color=color, ls=dash, label=text) for text, color, dash in shown]
-    body = chapter_sheet(chapter, asks, answer, asks.note + note, sum(_heights(chosen)) + 0.2, key)
-
-    def facets(part: SubFigure, members: Sequence[int]) -> Sequence[Axes]:
-        order: list[Any] = [*members]
-        return drawn(plot.facet("parameter", order=order, wrap=_COLUMNS).label(x="", y=""), part)
-
-    panels_of = list(_draw(body, chapter, chosen, facets, asks.label))
-    ends = [axes.get_xlim() for _, axes in panels_of]
-    limits = min(low for low, _ in ends), max(high for _, high in ends)
-    for at, axes in panels_of:
-        for text, color, dash in shown:
-            alone = frame["x"][(frame["parameter"] == at) & (frame["curve"] == text)].unique()
+    frame = pd.concat(bins, ignore_index=True)
+    hill = so.Area(alpha=0.12, edgealpha=1.0, edgewidth=1.3, **first)
+    plot = so.Plot(frame, x="x", color="curve", edgestyle="curve").share(y=False).label(x="", y="")
+    plot = plot.facet("parameter", order=[*names.values()], wrap=columns)
+    plot = plot.add(hill, so.KDE(gridsize=150, common_grid=False), weight="count", legend=False)
+    plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), edgestyle=so.Nominal(dashes))
+    every = dict(_titled(chapter, chosen, cells, drawn(plot, body)))
+    ends = np.array([axes.get_xlim() for axes in every.values()])
+    for at, axes in every.items():
+        for text, (color, dash) in shown.items():
+            axes.plot([], [], color=color, ls=dash, lw=1.3, label=text)
+            alone = frame["x"][(frame["parameter"] == names[at]) & (frame["curve"] == text)].unique()
             if len(alone) == 1:  # which has no density
                 axes.axvline(alone[0], color=color, ls=dash, lw=1.3, gid="single")
-        panels.set_axis(axes, "x", limits, most=5)
+        panels.set_axis(axes, "x", (ends.min(), ends.max()), most=5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-    return figure_of(body)
+    body.supxlabel(asks.label, size=style.TEXT_SIZE, color=style.MUTED)
+    return chapter_sheet(body, chapter, asks, answer, asks.note + note, len(cells) // columns * _PANEL + 0.4)
 
 
 def _most_telling(chapter: Chapter) -> tuple[Chosen, str]:
     """The few of many parameters that are drawn, and why these, in words."""
     if len(chapter.runs) == 1:
-        scores, reason = decades(chapter), "with the widest spread"
-    else:
-        medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
-        scores, reason = apart(medians), "whose medians differ most"
-    chosen = chapter.telling(scores, MOST_PANELS)
-    return chosen, _left_out(chapter, chosen, reason)
+        return _chosen(chapter, decades(chapter), "with the widest spread")
+    medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+    return _chosen(chapter, apart(medians), "whose medians differ most")
 
 
-def _left_out(chapter: Chapter, chosen: Chosen, reason: str) -> str:
-    """A sentence that says which parameters are drawn, if not all are."""
-    count = sum(map(len, chosen.values()))
-    return "" if count == len(chapter.parameters) else f" Drawn: the {count} of {len(chapter.parameters)} {reason}."
+def _chosen(chapter: Chapter, scores: Floats, reason: str) -> tuple[Chosen, str]:
+    chosen, every = chapter.telling(scores, MOST_PANELS), len(chapter.parameters)
+    drawn = sum(map(len, chosen.values()))
+    return chosen, "" if drawn == every else f" Drawn: the {drawn} of {every} {reason}."
 
 
-def _bins(chapter: Chapter, run: Run, at: int, chosen: Chosen) -> DataFrame:
-    """The middles of the bins of these parameters at one checkpoint, over α, and their counts."""
+def _bins(chapter: Chapter, run: Run, at: int, names: Sequence[str]) -> DataFrame:
+    """The bins of these parameters at one checkpoint: their middles, over α, and counts."""
     import pandas as pd
 
-    if run.histogram is None:
-        empty: DataFrame = pd.DataFrame(columns=["parameter", "x", "count"], dtype=float)
-        return empty
-    places = {chapter.parameters[member]: int(member) for members in chosen.values() for member in members}
-    bins = run.histogram[run.histogram["checkpoint_index"] == run.indices[at]]
-    bins = bins[bins["parameter"].isin(places)]
-    low, high, count = (bins[name].to_numpy(float) for name in ("low", "high", "count"))
-    x = chapter.over_alpha(np.sqrt(low * high), run, at)
-    place = np.array([places[name] for name in bins["parameter"]], dtype=float)
-    known: DataFrame = pd.DataFrame({"parameter": place[x > 0], "x": x[x > 0], "count": count[x > 0]})
+    every = pd.DataFrame(columns=["checkpoint_index", "parameter", "low", "high", "count"])
+    every = every if run.histogram is None else run.histogram
+    bins = every[(every["checkpoint_index"] == run.indices[at]) & every["parameter"].isin(names)]
+    x = chapter.over_alpha(np.sqrt(floats(bins["low"]) * floats(bins["high"])), run, at)
+    found = pd.DataFrame({"parameter": bins["parameter"].astype(str), "x": x, "count": floats(bins["count"])})
+    known: DataFrame = found[found["x"] > 0]
     return known
 
 
-def _heights(chosen: Chosen) -> list[float]:
-    """The inches that each kind's panels take."""
-    return [-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()]
+def _cells(chosen: Chosen) -> tuple[list[int], int]:
+    """The parameters row by row, kernels' rows above vectors', with a negative number for each cell that stays empty;
+    and how many are in a row."""
+    cells: list[int] = []
+    columns = min(max(map(len, chosen.values())), _COLUMNS)
+    for members in chosen.values():
+        cells += members.tolist()
+        cells += [-1 - len(cells) - i for i in range(-len(members) % columns)]
+    return cells, columns
 
 
-def _draw(
-    body: SubFigure, chapter: Chapter, chosen: Chosen, draw: _Draw, x_label: str, y_label: str = ""
+def _titled(
+    chapter: Chapter, chosen: Chosen, cells: Sequence[int], every: Sequence[Axes]
 ) -> Iterator[tuple[int, Axes]]:
-    """Have a panel drawn for each parameter chosen, kernels' above vectors'; yield its position in the chapter, and
-    its axes."""
-    parts = body.subfigures(len(chosen), 1, squeeze=False, height_ratios=_heights(chosen)).ravel()
-    for part, (kind, members) in zip(parts, chosen.items(), strict=True):
-        title = chapter.title_of(kind, len(members))
-        part.suptitle(title, x=0.01, ha="left", size=style.TEXT_SIZE, color=style.INK)
-        axes = draw(part, members.tolist())
-        for at, label, panel in zip(members.tolist(), chapter.labels(members, 26), axes, strict=True):
-            panel.set_title(label, color=style.INK, size=style.SMALL_SIZE)
-            yield at, panel
-    body.supxlabel(x_label, size=style.TEXT_SIZE, color=style.MUTED)
-    body.supylabel(y_label, size=style.TEXT_SIZE, color=style.MUTED)
-
-
-def _panels(part: SubFigure, members: Sequence[int]) -> Sequence[Axes]:
-    """An empty panel for each, on the same axes."""
-    count = len(members)
-    columns = min(count, _COLUMNS)
-    every: list[Axes] = (
-        part.subplots(-(-count // columns), columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
-    )
-    for axes in every[count:]:
-        axes.remove()
-    for axes in every[count - columns : count]:
-        axes.tick_params(labelbottom=True)
-    return every[:count]
+    """Yield each parameter and its panel under its name, and above the first of a kind that; remove empty panels."""
+    panel = dict(zip(cells, every, strict=True))
+    columns = min(max(map(len, chosen.values())), _COLUMNS)
+    for below, axes in zip(cells[columns:], every, strict=False):
+        axes.tick_params(labelbottom=below < 0)
+    for at in (at for at in cells if at < 0):
+        panel[at].remove()
+    for kind, members in chosen.items():
+        for at, label in zip(members.tolist(), chapter.labels(members, 26), strict=True):
+            above = f"{chapter.title_of(kind, len(members))}\n" if at == members[0] else ""
+            panel[at].set_title(above + label, color=style.INK, size=style.SMALL_SIZE)
+            yield at, panel[at]

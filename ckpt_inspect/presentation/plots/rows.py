@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ckpt_inspect.presentation.figures.measures import concerned
 from ckpt_inspect.presentation.figures.spread import distance, positive
 from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+from ckpt_inspect.presentation.plots.sheet import blank, chapter_sheet, drawn
 from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
@@ -64,21 +65,18 @@ def draw_rows(
     every = drawn(plot.scale(color=so.Nominal(dict(colors))), body)
     if grid := every[0].get_gridspec():
         grid.set_height_ratios([height(len(labels)) for labels in kinds.values()])
-    places = ((kind, at) for kind in kinds for at in range(len(columns)))
-    for axes, (kind, at) in zip(every, places, strict=True):
+    for axes, (kind, at) in zip(every, itertools.product(kinds, range(len(columns))), strict=True):
         column, labels = columns[at], kinds[kind]
-        axes.set_ylim(len(labels) - 0.5, -0.5)
+        panels.set_axis(axes, "x", column.limits, is_share=column.is_share, most=5)
+        axes.set(ylim=(len(labels) - 0.5, -0.5), xlabel=column.label if kind == list(kinds)[-1] else "")
         axes.set_yticks(range(len(labels)), labels, color=style.INK)
         axes.tick_params(axis="y", length=0, labelleft=at == 0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
         for y in range(0, len(labels), 2):
             axes.axhspan(y - 0.5, y + 0.5, color="#f5f6f7", linewidth=0, zorder=0)
-        panels.set_axis(axes, "x", column.limits, is_share=column.is_share, most=5)
-        axes.set_xlabel(column.label if kind == list(kinds)[-1] else "")
-        own = dots[(dots["column"] == at) & (dots["kind"] == kind)]
         if not column.is_share:
-            _write_beyond(axes, own[["x", "row"]].to_numpy(float), column.limits)
+            _write_beyond(axes, dots[(dots["column"] == at) & (dots["kind"] == kind)], column.limits)
         yield axes, at, kind
 
 
@@ -87,26 +85,24 @@ def height(rows: int) -> float:
     return rows * ROW + 0.35
 
 
-def _write_beyond(axes: Axes, dots: Floats, limits: panels.Limits) -> None:
+def _write_beyond(axes: Axes, dots: DataFrame, limits: panels.Limits) -> None:
     """Write the values that lie beyond the axes at their edge, those of a row beside each other."""
-    beyond: dict[tuple[float, bool], list[str]] = {}
-    for x, y in dots:
-        if x > 0 and not limits[0] <= x <= limits[1]:
-            beyond.setdefault((y, x > limits[1]), []).append(number(x) if np.isfinite(x) else "∞")
-    for (y, is_high), values in beyond.items():
-        text = ", ".join(values)
-        axes.annotate(
-            f"{text} ▸" if is_high else f"◂ {text}", (float(is_high), y), xycoords=axes.get_yaxis_transform(),
-            va="center_baseline", ha="right" if is_high else "left", color=style.ALERT, fontsize=style.SMALL_SIZE,
-            gid="beyond",
-        )  # fmt: skip
+    for side, beyond in enumerate((dots[dots["x"].between(0, limits[0], "neither")], dots[dots["x"] > limits[1]])):
+        for row, values in beyond.groupby("row")["x"]:
+            text = ", ".join("∞" if np.isinf(x) else number(x) for x in values)
+            write(axes, f"{text} ▸" if side else f"◂ {text}", side, row, ha="right" if side else "left", gid="beyond")
+
+
+def write(axes: Axes, text: str, x: float, row: int, **look: Any) -> None:
+    """Write a remark into a row, at a share of the axes' width."""
+    usual: dict[str, Any] = {"color": style.ALERT, "fontsize": style.SMALL_SIZE, "va": "center_baseline"}
+    axes.text(x, row, text, transform=axes.get_yaxis_transform(), **usual | look)
 
 
 def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str) -> Figure:
     """Draw the newest checkpoint of each run: a row for each parameter, kernels above vectors, of many those that lie
     furthest from the middle, or have the largest shares; several runs in a row in their colours."""
     import pandas as pd
-    from matplotlib.lines import Line2D
 
     first, some = measures[0], concerned(measures)
     newest = np.array([[of_run[-1] for of_run in measure.values] for measure in measures])
@@ -117,27 +113,28 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
         note += f" Drawn: the {count} of {len(scores)} {reason}."
     offsets = np.linspace(-0.25, 0.25, len(chapter.runs)) if len(chapter.runs) > 1 else [0.0]
     frames = []
-    for column, measure in enumerate(measures):
-        for number_of_run, run in enumerate(chapter.runs):
-            sides = measure.bounds[number_of_run] if measure.bounds else ()
-            for kind, at in chosen.items():
-                place = {"column": column, "kind": kind, "series": run.name, "offset": offsets[number_of_run]}
-                ends = {name: side[-1, at] for name, side in zip(("low", "high"), sides, strict=False)}
-                x = newest[column, number_of_run, at]
-                x = x if measure.is_share else positive(x)
-                frames.append(pd.DataFrame(place | {"row": range(len(at)), "x": x} | ends))
+    for (column, measure), (i, run) in itertools.product(enumerate(measures), enumerate(chapter.runs)):
+        x = newest[column, i] if measure.is_share else positive(newest[column, i])
+        ends = (
+            {name: side[-1] for name, side in zip(("low", "high"), measure.bounds[i], strict=True)}
+            if measure.bounds
+            else {}
+        )
+        for kind, at in chosen.items():
+            place = {"column": column, "kind": kind, "series": run.name, "offset": offsets[i], "row": range(len(at))}
+            frames.append(pd.DataFrame({name: values[at] for name, values in {"x": x, **ends}.items()} | place))
     labels = {kind: chapter.labels(at) for kind, at in chosen.items()}
-    tall = sum(height(len(at)) for at in chosen.values()) * max(1.0, 0.5 * len(chapter.runs)) + 0.6
-    bar = Line2D([], [], color=style.MUTED, lw=2.5, alpha=0.5, label=f"bar: {first.bounds_label}")
-    key = [*panels.key(chapter, first.usual), *([bar] if first.bounds else [])]
-    body = chapter_sheet(chapter, asks, answer, note, tall, key)
-    columns = [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
-    dots = pd.concat(frames, ignore_index=True)
-    colors = {run.name: color for run, (color, _) in zip(chapter.runs, panels.looks(chapter), strict=True)}
-    for axes, column, kind in draw_rows(body, dots, columns, labels, colors):
+    body, columns = blank(), [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
+    looks = {run.name: color for run, (color, _) in zip(chapter.runs, panels.looks_of_runs(chapter), strict=True)}
+    for axes, column, kind in draw_rows(body, pd.concat(frames, ignore_index=True), columns, labels, looks):
         axes.set_title("" if column else chapter.title_of(kind, len(chosen[kind])), color=style.INK)
         panels.draw_usual(axes, first.usual, vertical=True)
-    return figure_of(body)
+        for name, color in looks.items() if len(looks) > 1 else ():
+            axes.plot([], [], "o", color=color, label=name)
+    if first.bounds:
+        body.axes[0].plot([], [], color=style.MUTED, lw=2.5, alpha=0.5, label=f"bar: {first.bounds_label}")
+    tall = sum(height(len(at)) for at in chosen.values()) * max(1.0, 0.5 * len(chapter.runs)) + 0.4
+    return chapter_sheet(body, chapter, asks, answer, note, tall)
 
 
 def _furthest(newest: Floats) -> Floats:

@@ -12,21 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, FAINT = "#1f2328", "#646b73", "#d7dbdf"
-RUN_COLORS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#de8f05", "#56b4e9")
-"""seaborn's `colorblind`, in the order in which runs take them; the first also draws what belongs to no run."""
-LINE_COLORS = (*RUN_COLORS, "#ca9161", "#949494")
-"""The same and two more of `colorblind`: of single parameters, in the order of the model."""
-FAN = "#646b73"
-"""Of what many parameters do together."""
-MAIN, ALERT, HEALTHY = RUN_COLORS[0], RUN_COLORS[1], RUN_COLORS[2]
+COLORS = ("#0173b2", "#c25400", "#027f5d", "#b3559f", "#a86600", "#2f8fc4", "#96623a", "#6f6f6f")
+"""The page's own (`--series-0` and on), which are seaborn's `colorblind` made dark enough for lines: of runs in their
+order, and of parameters by their place among those of their kind. The first also draws what belongs to no run."""
+MAIN, ALERT, HEALTHY = COLORS[:3]
 DOUBT = "#a14700"
 """Of text about values that nobody read, dark enough to be legible."""
-MAGNITUDE, SHARE, TIME = "viridis", "light:#0173b2", "crest"
-"""Colour maps: of positive quantities, of shares, whose zero should look like nothing, and of early to late. Lightness
-changes throughout, which survives greyscale and colour blindness."""
+MAGNITUDE, TIME = "viridis", "crest"
+"""Colour maps: of positive quantities, and of early to late. Lightness changes throughout, which survives greyscale and
+colour blindness."""
 LineStyle: TypeAlias = str | tuple[int, tuple[float, ...]]
 """A line's dashes, as matplotlib takes them: a name, or an offset and the lengths of dashes and gaps."""
-RUN_DASHES: tuple[LineStyle, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+DASHES: tuple[LineStyle, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 TITLE_SIZE, ANSWER_SIZE, TEXT_SIZE, SMALL_SIZE = 14.0, 10.0, 9.0, 8.0
 """Points."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
 from ckpt_inspect.records import dataclass
@@ -28,11 +28,14 @@ def shown_source(source: str, contradiction: str = "") -> str:
     return "assumed, contradicted" if source == "default" else f"{source}, contradicted"
 
 
-def quoted(value: float, source: str, contradiction: str = "") -> str:
+def quoted(
+    value: float, source: str, contradiction: str = "", text_of: Callable[[float], str] = "{:.6g}".format
+) -> str:
     """Return a value as a sentence quotes it, with its source if that is not the file: `0.98, inferred`,
-    `0.999, assumed, contradicted`; of one that was read or given, and that nothing refutes, the value alone."""
+    `0.999, assumed, contradicted`; of one that was read or given, and that nothing refutes, the value alone. `text_of`
+    writes the value."""
     doubts = {"default": "assumed", "inferred": "inferred"}.get(source, "")
-    return ", ".join(filter(None, (f"{value:.6g}", doubts, "contradicted" * bool(contradiction))))
+    return ", ".join(filter(None, (text_of(value), doubts, "contradicted" * bool(contradiction))))
 
 
 T = TypeVar("T", covariant=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -39,7 +40,8 @@ _GAP = 2
 
 ASCII = str.maketrans(
     dict(zip("▁▂▃▄▅▆▇█", "_.-=+*#@", strict=True))
-    | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "α": "a", "√": "v"}
+    | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "α": "a", "√": "v", "β": "b", "·": "*", "∞": "inf"}
+    | dict(zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True))
 )
 """What is printed for our symbols if the output's encoding doesn't have them."""
 
@@ -225,6 +227,7 @@ def _encodable(text: str, stream: TextIO) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
+        text = re.sub("(?<![⁻⁰-⁹¹²³])(?=[⁻⁰-⁹¹²³])", "^", text)  # 10^-7
         return text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)
     return text
 

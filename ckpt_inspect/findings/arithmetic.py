@@ -12,7 +12,7 @@ from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.starvation import starved_in
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.order import median
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import figure, percent, whole
 from ckpt_inspect.update_rules import find_rule
 
 ROUNDING = Kind(
@@ -147,8 +147,9 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
         quoted += ")" * ("(" in quoted)
         yield history.finding(
             CORRECTION,
-            f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: by this step v has averaged "
-            f"{history.step(-1)} gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {quoted} lets it remember",
+            f"At {history.at(-1)} the bias correction √c2/c1 is still {figure(value)}: by this step v has averaged "
+            f"{whole(history.step(-1) or 0)} gradients, of about {whole(1 / (1 - beta_2))} that β2 = {quoted} lets it "
+            "remember",
             thresholds,
             evidence=[history.evidence(-1, bias_correction=value)],
         )

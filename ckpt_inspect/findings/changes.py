@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.wording import figure
 
 CHANGED = Kind(
     id="hyperparameters-changed",
@@ -47,11 +48,12 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
     if moved:
         first, last = known[0], known[-1]
         low, high = float(np.nanmin(rates)), float(np.nanmax(rates))
-        between = "" if {low, high} == {rates[first], rates[last]} else f", between {low:.3g} and {high:.3g}"
+        between = "" if {low, high} == {rates[first], rates[last]} else f", between {figure(low)} and {figure(high)}"
         yield history.finding(
             RATE_CHANGED,
-            f"The learning rate went from {rates[first]:.3g} in {history.at(int(first))} to {rates[last]:.3g} in "
-            f"{history.at(int(last))}{between}, changing at {len(moved)} of {len(known) - 1} checkpoints",
+            f"The learning rate went from {figure(rates[first])} in {history.at(int(first))} to "
+            f"{figure(rates[last])} in {history.at(int(last))}{between}, changing at {len(moved)} of "
+            f"{len(known) - 1} checkpoints",
             thresholds,
             rows=moved,
             evidence=[history.evidence(row, learning_rate=rates[row]) for row in moved[:MOST_EVIDENCE]],

@@ -13,6 +13,7 @@ from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
+from ckpt_inspect.measurement.wording import counted, figure, setting, whole
 from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.sources import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
@@ -146,8 +147,8 @@ def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str
     row = int(rows[-1])
     counts: Floats = np.nan_to_num(history.row(variable, row))
     places = worst_first(counts > 0, counts)
-    figures = [f"{counts[i]:,.0f}" for i in places]
-    elements = f"{counts.sum():,.0f} elements"
+    figures = [whole(counts[i]) for i in places]
+    elements = counted(int(counts.sum()), "element")
     first = int(rows[0])
     since = "" if first == row else f"; the first in {history.at(first)}"
     since += f", the last without is {history.at(first - 1)}" if first else ""
@@ -185,10 +186,10 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     row = int(rows[-1])
     ratios, bound = (history.row(name, row) for name in figures_of)
     places = worst_first(are_violated(ratios, bound, history.row("second_moment", row)), ratios / bound - 1)
-    figures = [f"{ratios[i]:.3g} > {bound[i]:.3g}" for i in places]
+    figures = [f"{figure(ratios[i])} > {figure(bound[i])}" for i in places]
     assumed = [n for n in ("beta_1", "beta_2") if history.row(f"{n}_source", row) == "default"]
     betas = ", ".join(
-        f"{n} = {history.row(n, row):.6g} "
+        f"{n} = {setting(float(history.row(n, row)))} "
         f"({shown_source(str(history.row(f'{n}_source', row)), str(history.row(f'{n}{CONTRADICTION}', row)))})"
         for n in ("beta_1", "beta_2")
     )

@@ -12,6 +12,7 @@ from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.intervals import Intervals
 from ckpt_inspect.findings.lineage import find_restarts
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.wording import figure
 
 DRIFTED = Kind(
     id="layer-drifted",
@@ -93,7 +94,7 @@ def _drift(history: History, thresholds: Thresholds, first: int) -> Iterator[Fin
             yield history.finding(
                 DRIFTED,
                 f"From {history.at(first)} to {history.at(-1)} the median E of {history.counted(places)} moved away "
-                f"from the others': {history.named(places, [f'×{10 ** apart[i]:.3g}' for i in places])}",
+                f"from the others': {history.named(places, [f'×{figure(10 ** apart[i])}' for i in places])}",
                 thresholds,
                 rows=(first, -1),
                 parameters=places,
@@ -103,7 +104,7 @@ def _drift(history: History, thresholds: Thresholds, first: int) -> Iterator[Fin
             )
     places = worst_first(np.isfinite(growth) & (growth >= max(thresholds.spread_decades, 1e-12)), growth)
     if places:
-        figures = [f"{spread[0, i]:.2g} to {spread[-1, i]:.2g} decades" for i in places]
+        figures = [f"{figure(spread[0, i], 2)} to {figure(spread[-1, i], 2)} decades" for i in places]
         yield history.finding(
             SPREAD,
             f"From {history.at(first)} to {history.at(-1)} the spread of E grew in {history.counted(places)}: "
@@ -141,7 +142,7 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
         yield history.finding(
             STUCK,
             f"The gradients of {history.counted(places)} hardly change direction: |m̂|/√v̂ of "
-            f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}"
+            f"{history.named(places, [figure(ratio[i], 2) for i in places])}, where noise gives {figure(noise, 2)}"
             f"{f' (β1 = {value} is {doubts})' if doubts else ''}",
             thresholds,
             parameters=places,

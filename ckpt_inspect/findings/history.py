@@ -15,7 +15,7 @@ from ckpt_inspect.findings.looks import Looks
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.columns import column_rows, row_of, slabs
 from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, setting, whole
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import quoted
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
@@ -166,12 +166,12 @@ class History:
     def at(self, row: int) -> str:
         """Return a checkpoint for a person: `model.ckpt-20 (step 20)`."""
         step = self.step(row)
-        return self.checkpoints[row] if step is None else f"{self.checkpoints[row]} (step {step})"
+        return self.checkpoints[row] if step is None else f"{self.checkpoints[row]} (step {whole(step)})"
 
     def quoted(self, name: str, row: int = -1) -> str:
         """Return a hyperparameter's value with where it comes from, if it wasn't simply read: `0.98, inferred`."""
         against = self.row(f"{name}{CONTRADICTION}", row) if f"{name}{CONTRADICTION}" in self.run.variables else ""
-        return quoted(float(self.row(name, row)), str(self.row(f"{name}_source", row)), str(against))
+        return quoted(float(self.row(name, row)), str(self.row(f"{name}_source", row)), str(against), setting)
 
     # --- making findings
 

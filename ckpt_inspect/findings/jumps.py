@@ -11,7 +11,7 @@ from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.roles import are_biases
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.columns import slabs
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, figure
 
 JUMPED = Kind(
     id="weights-jumped",
@@ -68,13 +68,13 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     places = sorted(worst_first(jumped, excess), key=lambda i: not has_axes[i])
     is_far = bool((_growth(size[row - begin - 1 :])[1] >= _FAR)[jumped & has_axes].any())
     rates = history["learning_rate"][[row - 1, row]].tolist()
-    sizes = [f"RMS {size[row - begin - 1, i]:.3g} to {size[row - begin, i]:.3g}" for i in places]
+    sizes = [f"RMS {figure(size[row - begin - 1, i])} to {figure(size[row - begin, i])}" for i in places]
     least = float(excess[places].min())
     again = f"; {counted(len(rows) - 1, 'more jump')} later" if len(rows) > 1 else ""
     yield history.finding(
         JUMPED,
         f"The weights of {history.counted(places, row)} jumped on the way to {history.at(row)}: "
-        f"{history.named(places, sizes)}; an update moved them at least ×{least:.3g} as far as in any window "
+        f"{history.named(places, sizes)}; an update moved them at least ×{figure(least)} as far as in any window "
         f"before{_of_rates(*rates)}{again}",
         thresholds,
         rows=(row - 1, row),
@@ -91,7 +91,11 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 def _of_rates(before: float, after: float) -> str:
     """What the learning rate did meanwhile, if it rose."""
-    return f", while the learning rate rose from {before:.3g} to {after:.3g}" if after >= _RISE * before > 0 else ""
+    return (
+        f", while the learning rate rose from {figure(before)} to {figure(after)}"
+        if after >= _RISE * before > 0
+        else ""
+    )
 
 
 def _growth(size: Floats) -> Floats:

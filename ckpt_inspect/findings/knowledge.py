@@ -10,7 +10,7 @@ from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CONTRADICTION
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, setting
 from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.update_rules import find_implementation, find_rule
@@ -98,7 +98,7 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
     """Find what is assumed of the newest checkpoint's hyperparameters."""
     names = [n for n in history.hyperparameters if n != "learning_rate" and _is_assumed(history, n)]
     if names:
-        values = ", ".join(f"{n} = {history.newest(n):.6g}" for n in names)
+        values = ", ".join(f"{n} = {setting(float(history.newest(n)))}" for n in names)
         options = " ".join(_option(history.name, n) for n in names)
         yield history.finding(
             ASSUMED,
@@ -108,7 +108,7 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
             action=f"{ASSUMED.action}: {options}",
         )
     if told := [name for name in history.hyperparameters if _is_told(history, name)]:
-        values = ", ".join(f"{name} = {history.newest(name):.6g}" for name in told)
+        values = ", ".join(f"{name} = {setting(float(history.newest(name)))}" for name in told)
         where = str(history.newest(f"{told[0]}_where"))
         yield history.finding(
             INFERRED,
@@ -148,7 +148,7 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
         more = f" (in {counted(len(rows), 'checkpoint')} of {len(history)})" if len(rows) > 1 else ""
         yield history.finding(
             CONTRADICTED,
-            f"{name} = {value:.6g} is {shown_source(source, against[last])}: {against[last]}{more}",
+            f"{name} = {setting(value)} is {shown_source(source, against[last])}: {against[last]}{more}",
             thresholds,
             rows=rows,
             evidence=[history.evidence(last, None, **figures)],
@@ -163,8 +163,9 @@ def _find_one_rate(history: History, thresholds: Thresholds) -> Iterator[Finding
     if not any(str(text).startswith(_OF_A_TABLE) for text in history["learning_rate_where"]):
         yield history.finding(
             ONE_RATE,
-            f"The one learning rate given, {rates[0]:.6g}, is taken for every one of {len(history)} checkpoints, from "
-            f"{history.at(0)} to {history.at(-1)}: right only if no schedule changed it",
+            f"The one learning rate given, {setting(rates[0])}, is taken for every one of "
+            f"{counted(len(history), 'checkpoint')}, from {history.at(0)} to {history.at(-1)}: right only "
+            "if no schedule changed it",
             thresholds,
             rows=range(len(history)),
             evidence=[history.evidence(-1, learning_rate=float(rates[0]))],

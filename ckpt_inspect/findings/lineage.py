@@ -12,7 +12,7 @@ from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.measurement.variables import CONTRADICTION
-from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.measurement.wording import counted, figure, percent, setting, whole
 from ckpt_inspect.records import dataclass
 
 RESET = Kind(
@@ -77,7 +77,7 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     falls = _fallen(history)
     if falls:
         a, b = falls[-1]
-        start, stop = (f"{history.step(row)} in {history.checkpoints[row]}" for row in (a, b))
+        start, stop = (f"{whole(history.step(row) or 0)} in {history.checkpoints[row]}" for row in (a, b))
         more = f" ({len(falls)} such falls in the run)" if len(falls) > 1 else ""
         yield history.finding(
             RESET,
@@ -148,7 +148,7 @@ def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Fi
     every = sorted(row for own in repeated.values() for row in own)
     yield history.finding(
         REPEATED,
-        f"Step {step} is in {len(rows)} checkpoints, {states}: {told}{more}",
+        f"Step {whole(step)} is in {len(rows)} checkpoints, {states}: {told}{more}",
         thresholds,
         rows=every,
         evidence=[history.evidence(row) for row in every[-MOST_EVIDENCE:]],
@@ -216,8 +216,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
     action = ""
     severity = None
-    beta_2 = f"{history.row('beta_2', row):.6g}"
-    alike = [f.largest_beta_2 for at, f in found.items() if f"{history.row('beta_2', at):.6g}" == beta_2]
+    beta_2 = setting(float(history.row("beta_2", row)))
+    alike = [f.largest_beta_2 for at, f in found.items() if setting(float(history.row("beta_2", at))) == beta_2]
     explained = [largest for largest in alike if largest is not None]
     if found[row].largest_beta_2 is not None:
         largest = min(explained)
@@ -225,11 +225,12 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
         if is_refuted and len(explained) == len(found):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
         refuted = ", contradicted" if is_refuted else ""
-        more += f"; β2 = {beta_2} is assumed{refuted}, and by this fall was {largest:.4g} at most, unless the state "
-        more += "was lost"
+        more += f"; β2 = {beta_2} is assumed{refuted}, and by this fall was {figure(largest, 4)} at most, "
+        more += "unless the state was lost"
         action = (
             f"Give the β2 that was used (--beta-2): {beta_2} is this implementation's default. If it was larger "
-            f"than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
+            f"than {figure(largest, 4)}, the optimizer's state was lost between the two: restore it together with "
+            "the model"
         )
     if "inferred" in (told := history.quoted("beta_2", row)):
         more += f"; β2 = {told}"

@@ -11,7 +11,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.roles import are_biases
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import figure, percent, setting
 
 _RULE_OF_THUMB = "Karpathy, makemore part 3: about 1e-3 is healthy"
 
@@ -98,8 +98,8 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
             since = _since(history, rows, len(places))
             yield history.finding(
                 kind,
-                f"‖Δ‖/‖θ‖ of the last update is {side} {limit:g} in {history.counted(places)}, biases aside: "
-                f"{history.named(places, [f'{ratio[i]:.3g}' for i in places])}{_of_rate(history)}{since}",
+                f"‖Δ‖/‖θ‖ of the last update is {side} {setting(limit)} in {history.counted(places)}, biases aside: "
+                f"{history.named(places, [figure(ratio[i]) for i in places])}{_of_rate(history)}{since}",
                 thresholds,
                 rows=rows,
                 parameters=places,
@@ -149,8 +149,8 @@ def _of_rate(history: History) -> str:
     highest = float(np.nanmax(rates)) if not np.isnan(rates).all() else np.nan
     newest = float(rates[-1])
     if not newest < highest * (1 - 1e-6):
-        return f", at a learning rate of {newest:.3g}"
-    return f", at a learning rate of {newest:.3g}, {percent(newest / highest)} of the run's highest"
+        return f", at a learning rate of {figure(newest)}"
+    return f", at a learning rate of {figure(newest)}, {percent(newest / highest)} of the run's highest"
 
 
 def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -161,7 +161,7 @@ def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Fin
         yield history.finding(
             DECAY_OUTWEIGHS,
             f"Weight decay makes up at least {percent(thresholds.decay_share)} of the last update in "
-            f"{history.counted(places)}: {history.named(places, [f'{share[i]:.2g}' for i in places])}",
+            f"{history.counted(places)}: {history.named(places, [figure(share[i], 2) for i in places])}",
             thresholds,
             parameters=places,
             evidence=history.tensor_evidence(-1, places, "decay_balance", "update_to_weight"),
@@ -178,7 +178,7 @@ def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Fin
         yield history.finding(
             EQUILIBRIUM,
             f"Weight decay balances the updates of {history.counted(places)}: "
-            f"{history.named(places, [f'{balance[i]:.2g} of what they add to the norm' for i in places])}",
+            f"{history.named(places, [f'{figure(balance[i], 2)} of what they add to the norm' for i in places])}",
             thresholds,
             parameters=places,
             evidence=[

@@ -13,7 +13,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, figure, percent
 
 STARVED_TENSORS = Kind(
     id="starved-tensors",
@@ -94,7 +94,8 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 def _since_when(history: History, interval: Interval) -> str:
     """Since when, and how far E grew for it: `in the 300 updates since m-200.h5 (their E grew ×1.16 for it)`."""
     since = history.checkpoints[interval.before]
-    return f"in the {interval.updates} updates since {since} (their E grew ×{interval.inflation:.3g} for it)"
+    updates = counted(interval.updates, "update")
+    return f"in the {updates} since {since} (their E grew ×{figure(interval.inflation)} for it)"
 
 
 class Places(NamedTuple):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.findings.finding import Finding, Severity
 from ckpt_inspect.measurement.variables import CONTRADICTION
-from ckpt_inspect.measurement.wording import counted, percent, spoken_name
+from ckpt_inspect.measurement.wording import counted, figure, percent, setting, spoken_name, whole
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, breaks, floats, known
-from ckpt_inspect.presentation.tables.wording import figure, has_changed, ratio_text, span_text
+from ckpt_inspect.presentation.tables.wording import has_changed, ratio_text, span_text
 from ckpt_inspect.presentation.verdict import Value, pace, since, trust
 from ckpt_inspect.records import dataclass
 
@@ -89,7 +89,7 @@ def hyperparameter_values(s: OptimizerSeries) -> dict[str, Value]:
         is_without = sources == ["default"] and not floats(s.heads[name]).any()  # a rule has none: nothing is assumed
         if sources and not is_without:
             value = float(floats(s.heads[name])[-1])
-            text = "unknown" if np.isnan(value) else f"{value:.6g}"
+            text = "unknown" if np.isnan(value) else setting(value)
             found[name] = (text, sources[-1], any(s.distinct(f"{name}{CONTRADICTION}")))
     return found
 
@@ -132,7 +132,7 @@ def _learning(asked: Asked) -> Answer:
             word, tone = "Partly", "look"
         elif (ratios := _known_ratios(asked)).size and ratios.max() < SLOW:
             word, tone = "Hardly", "look"
-            moved.append(f"It changed no weight matrix by more than {100 * ratios.max():.2g} % of its norm.")
+            moved.append(f"It changed no weight matrix by more than {figure(100 * ratios.max(), 2)} % of its norm.")
     return Answer(question, word, f"{' '.join(moved)} {_NO_LOSS}", tone, metrics)
 
 
@@ -152,7 +152,7 @@ def _moved(asked: Asked) -> Iterator[str]:
         if own.size and own.any():
             middle = float(np.median(own))
             middle = float(f"{middle:.2g}")
-            far = f"about {middle:,.0f} times" if middle >= _TIMES else f"about {percent(middle)} of"
+            far = f"about {whole(middle)} times" if middle >= _TIMES else f"about {percent(middle)} of"
             its = "its" if own.size == 1 else "their"
             who, how = ("it", "") if own.size == 1 else ("each", " (median)")
             yield (
@@ -281,7 +281,7 @@ def _resume(asked: Asked) -> Answer:
             "β2 explains that, and so does a state that was lost: --beta-2 gives the one that was used."
         )
         return Answer(question, "Can't tell", text, "unknown", metrics)
-    steps = " and ".join(f"from {s.steps[0]:,.0f} to {s.steps[-1]:,.0f}" for s in asked.series)
+    steps = " and ".join(f"from {whole(s.steps[0])} to {whole(s.steps[-1])}" for s in asked.series)
     text = (
         f"Nothing tells of a loss of state: the step goes {steps} and never falls, and no second moment fell faster "
         "than β2 lets it"
@@ -302,7 +302,7 @@ def _at_step(asked: Asked, place: int) -> str:
     for s in asked.series:
         at = np.flatnonzero(s.indices == place)
         if at.size and np.isfinite(s.steps[at[0]]):
-            return f" (step {s.steps[at[0]]:,.0f})"
+            return f" (step {whole(s.steps[at[0]])})"
     return ""
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal, get_args
 
 from ckpt_inspect.findings.finding import Finding, Severity
-from ckpt_inspect.measurement.wording import counted, spoken_name
+from ckpt_inspect.measurement.wording import counted, figure, spoken_name
 from ckpt_inspect.records import dataclass
 
 State = Literal["trouble", "look", "healthy"]
@@ -95,7 +95,7 @@ def pace(optimizers: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
 
 
 def _share(ratio: float) -> str:
-    return f"{100 * ratio:.2g} %"
+    return f"{figure(100 * ratio, 2)} %"
 
 
 Value = tuple[str, str, bool]

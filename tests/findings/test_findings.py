@@ -384,7 +384,7 @@ def test_a_condition_in_many_tensors_is_one_finding(tmp_path: Path) -> None:
     AdamRun(shapes).train(30, lambda n, w, rng: noise(n, w, rng) * 1e-9).save(tmp_path / "m-30.h5")
     found = the("epsilon-dominated", findings_of(analyze(tmp_path)))
     assert found.title == (
-        "In 100 of 100 tensors √v is below ε (1e-07) in at least 50 % of the elements: layer_0/kernel (100 %), "
+        "In 100 of 100 tensors √v is below ε (10⁻⁷) in at least 50 % of the elements: layer_0/kernel (100 %), "
         "layer_1/kernel (100 %), layer_2/kernel (100 %) and 97 more"
     )
     assert len(found.parameters) == 100

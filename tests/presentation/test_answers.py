@@ -237,7 +237,7 @@ def test_trust_depends_on_sources(source: str, word: str) -> None:
     """What was assumed counts less than what was inferred."""
     found = asked(healthy(epsilon_source=source))
     assert found[TRUST].word == word
-    assert f"ε = 1e-07 is {'assumed' if source == 'default' else 'inferred'}" in found[EPSILON].text
+    assert f"ε = 10⁻⁷ is {'assumed' if source == 'default' else 'inferred'}" in found[EPSILON].text
 
 
 def test_several_optimizers_are_named() -> None:

@@ -16,6 +16,7 @@ from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.windows import Elements, Window
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.order import distinct
+from ckpt_inspect.measurement.wording import figure, setting
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.update_rules import Settings
 
@@ -214,12 +215,12 @@ def _refuted_epsilon(
         inferred = values[places[0]].get("epsilon")
         is_known = inferred is not None and inferred.value is not None
         what = (
-            f"is {inferred.value:.3g}"
+            f"is {figure(inferred.value or 0.0)}"
             if is_known and inferred is not None
-            else (f"is at most {common.high:.3g}" if is_at_most else f"is at least {common.low:.3g}")
+            else (f"is at most {figure(common.high)}" if is_at_most else f"is at least {figure(common.low)}")
         )
         sentence = (
-            f"epsilon {what}, not {assumed:.3g}, as was assumed: from {before} to {after}, {movement.elements} "
+            f"epsilon {what}, not {figure(assumed)}, as was assumed: from {before} to {after}, {movement.elements} "
             "elements that no gradient reached moved as only that explains"
         )
         bound = common.high if is_at_most else common.low
@@ -240,8 +241,9 @@ def _refuted_rates(
             continue
         before, after = _names(window, observations)
         sentence = (
-            f"from {before} to {after}, weights moved further than {_length(window, observations)} at {max(read):.6g}, "
-            f"the rate in these files, can move any: some update used {least:.3g} or more, or something else moved them"
+            f"from {before} to {after}, weights moved further than {_length(window, observations)} at "
+            f"{setting(max(read))}, the rate in these files, can move any: some update used {figure(least)} or "
+            "more, or something else moved them"
         )
         yield Contradiction(
             "learning_rate", max(read), least, False, (window.places[1],), (before, after), _WITNESSES, sentence

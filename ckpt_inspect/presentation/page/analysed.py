@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ckpt_inspect.measurement.wording import whole
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.page.contents import PageRun
 from ckpt_inspect.presentation.tables.wording import bytes_text, segments_text, span_text
@@ -52,7 +53,7 @@ def _facts(run: PageRun, is_cut: bool) -> Iterator[tuple[str, str]]:
     table = run.checkpoints
     names = [str(name) for name in table.get("checkpoint", ())]
     between = f": {names[0]} to {names[-1]}" if len(names) > 1 else ""
-    yield "checkpoints", names[0] if len(names) == 1 else f"{len(table):,}{between}"
+    yield "checkpoints", names[0] if len(names) == 1 else f"{whole(len(table))}{between}"
     for column in ("format", "layout"):
         if column in table:
             yield column, ", ".join(dict.fromkeys(str(text) for text in table[column] if text)) or "unknown"
@@ -83,4 +84,4 @@ def _steps(steps: Floats) -> str:
     known = [step for step in steps if not np.isnan(step)]
     if not known:
         return "unknown"
-    return f"{known[0]:,.0f}" if len(steps) == 1 else f"{known[0]:,.0f} to {known[-1]:,.0f}"
+    return whole(known[0]) if len(steps) == 1 else f"{whole(known[0])} to {whole(known[-1])}"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import figure, percent, whole
 from ckpt_inspect.presentation.answers import update_ratios
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.verdict import RunVerdict
-from ckpt_inspect.presentation.tables.wording import figure, span_text
+from ckpt_inspect.presentation.tables.wording import span_text
 from ckpt_inspect.records import dataclass
 
 
@@ -58,8 +58,8 @@ def steps_beside(series: Sequence[OptimizerSeries]) -> str:
     if most < _ALIKE * least:
         return "Their last updates are about as large beside the weights."
     return (
-        f"The last update of {large} is the largest beside its weights: {100 * most:.2g} % of their norm, "
-        f"{most / least:.2g} times that of {small} ({100 * least:.2g} %)."
+        f"The last update of {large} is the largest beside its weights: {percent(most)} of their norm, "
+        f"{figure(most / least, 2)} times that of {small} ({percent(least)})."
     )
 
 
@@ -77,8 +77,8 @@ def _cells(s: OptimizerSeries) -> tuple[str, ...]:
     return (
         figure(_ratio(s)),
         span_text(floats(s.heads["learning_rate"])) or "not known",
-        "-" if np.isnan(step) else f"{step:,.0f}",
-        f"{len(s.heads):,}",
+        whole(step),
+        whole(len(s.heads)),
         figure(_median(s.newest_values("window_gradient_rms"))),
         figure(_median(s.newest_values("signal_to_noise"))),
         percent(_largest(s.newest_values("epsilon_dominated"))),

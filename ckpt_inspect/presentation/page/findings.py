@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ckpt_inspect.findings.finding import Evidence, Finding
-from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.measurement.wording import counted, figure, percent
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
-from ckpt_inspect.presentation.tables.wording import figure
 from ckpt_inspect.records import dataclass
 
 _SHARES = ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding", "starved")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.measurement.wording import setting, whole
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.sparklines import Sparkline, sparkline
@@ -49,7 +50,7 @@ def hyperparameter_table(s: OptimizerSeries, anchors: Anchors) -> Hyperparameter
     ]
     for name in s.hyperparameters:
         values = floats(s.heads[name])
-        rows.append(_row(s, name, number(float(values[-1])), *_change(values, number), anchors))
+        rows.append(_row(s, name, _number(float(values[-1])), *_change(values, _number), anchors))
     return HyperparameterTable(s.run, s.optimizer, tuple(rows))
 
 
@@ -71,13 +72,12 @@ def _change(values: Floats, text_of: Callable[[float], str]) -> tuple[str, Spark
 
 
 def _whole(value: float) -> str:
-    return "unknown" if math.isnan(value) else f"{value:,.0f}"
+    return "unknown" if math.isnan(value) else whole(value)
+
+
+def _number(value: float) -> str:
+    return "unknown" if math.isnan(value) else setting(value)
 
 
 def _last(s: OptimizerSeries, column: str) -> str:
     return str(s.heads[column].iloc[-1]) if column in s.heads else ""
-
-
-def number(value: float) -> str:
-    """Return a number as it was configured: up to six digits; `unknown` for NaN."""
-    return "unknown" if math.isnan(value) else f"{value:.6g}"

@@ -9,12 +9,12 @@ import numpy as np
 
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.findings.finding import Finding
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import figure, percent, whole
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.sparklines import Sparkline, sparkline
-from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_text
+from ckpt_inspect.presentation.tables.wording import ratio_text, shape_text
 from ckpt_inspect.records import dataclass
 
 
@@ -33,7 +33,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("shape", "size", "{:,.0f}".format, "Lengths of its axes; sorted by the number of elements."),
+    Column("shape", "size", whole, "Lengths of its axes; sorted by the number of elements."),
     Column("update RMS", "update_rms", figure, "Root mean square of the last update: how far an element moved."),
     Column("update/weight", "update_to_weight", figure, "‖Δ‖/‖θ‖ of the last update; about 1e-3 is usual."),
     Column("median E", "effective_lr_median", figure,
@@ -157,4 +157,4 @@ def _until(s: OptimizerSeries, i: int) -> str:
     if row == len(s.heads) - 1:
         return ""
     step = float(s.steps[row])
-    return "until an earlier checkpoint" if math.isnan(step) else f"until step {step:,.0f}"
+    return "until an earlier checkpoint" if math.isnan(step) else f"until step {whole(step)}"

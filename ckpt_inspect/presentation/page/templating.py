@@ -12,9 +12,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.jsonable import JsonValue, jsonable
-from ckpt_inspect.measurement.wording import counted, heading_name, percent, spoken_name
+from ckpt_inspect.measurement.wording import counted, figure, heading_name, percent, setting, spoken_name, whole
 from ckpt_inspect.presentation.shown_names import printable
-from ckpt_inspect.presentation.tables.wording import figure, ratio_text
+from ckpt_inspect.presentation.tables.wording import ratio_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,6 +46,8 @@ def environment() -> Environment:
         counted=counted,
         digest=_digest,
         figure=figure,
+        setting=setting,
+        whole=whole,
         heading_name=heading_name,
         percent=percent,
         pieces=_pieces,

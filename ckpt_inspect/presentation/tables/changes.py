@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.wording import heading_name, percent, spoken_name
+from ckpt_inspect.measurement.wording import figure, heading_name, percent, spoken_name
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, value_text
+from ckpt_inspect.presentation.tables.wording import cosine_text, ratio_text, shape_text, value_text
 from ckpt_inspect.sourced import quoted, shown_source
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.measurement.wording import setting
 from ckpt_inspect.presentation.tables.table import Column, Table
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def _in_full(e: Explanation) -> Table:
         ("severity", e.severity),
         ("why it matters" if is_finding else "how to read it", e.reading),
         ("what to do", e.action),
-        *((f"threshold {t.name}", f"{t.value:g} ({t.source}); --threshold {t.name}=VALUE") for t in e.thresholds),
+        *(
+            (f"threshold {t.name}", f"{setting(t.value)} ({t.source}); --threshold {t.name}=VALUE")
+            for t in e.thresholds
+        ),
         ("source", e.source),
         ("see", ", ".join(e.see)),
     ]

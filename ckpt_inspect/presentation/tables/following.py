@@ -11,8 +11,8 @@ import numpy as np
 from ckpt_inspect.jsonable import JsonObject, json_object
 from ckpt_inspect.measurement.columns import row_of
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.measurement.wording import figure
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table
-from ckpt_inspect.presentation.tables.wording import figure
 
 if TYPE_CHECKING:
     from ckpt_inspect.findings.finding import Finding

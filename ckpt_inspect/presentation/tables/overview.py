@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.wording import counted, heading_name, percent
+from ckpt_inspect.measurement.wording import counted, figure, heading_name, percent, whole
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import bytes_text, figure, shape_text, tensor_title, value_text
+from ckpt_inspect.presentation.tables.wording import bytes_text, shape_text, tensor_title, value_text
 from ckpt_inspect.sourced import Sourced, shown_source
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _tensor_table(tensors: Sequence[ShownTensor]) -> Table:
             bytes_text(t.nbytes) if t.nbytes or not math.prod(t.shape) else NOTHING,  # texts don't say
             figure(t.minimum), figure(t.maximum), figure(t.mean), figure(t.deviation),
             percent(t.zeros / math.prod(t.shape)) if t.zeros else NOTHING,
-            f"{t.nonfinite:,}" if t.nonfinite else NOTHING, figure(t.from_weight),
+            whole(t.nonfinite) if t.nonfinite else NOTHING, figure(t.from_weight),
         )
         for t in tensors
     )  # fmt: skip
@@ -111,7 +111,7 @@ def _parameter_table(overview: Overview) -> Table:
         columns.insert(0, Column("optimizer", "left", keep=4))
     rows = []
     for p in overview.parameters:
-        row = [tensor_title(p.name), shape_text(p.shape), p.dtype, f"{math.prod(p.shape):,}"]
+        row = [tensor_title(p.name), shape_text(p.shape), p.dtype, whole(math.prod(p.shape))]
         if overview.optimizers:
             row.append(", ".join(s.replace("_", " ") for s in p.slots) or "none")
         if several:

@@ -11,10 +11,10 @@ import numpy as np
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.measurement.columns import column_rows, read_ahead
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
-from ckpt_inspect.measurement.wording import heading_name, percent
+from ckpt_inspect.measurement.wording import figure, heading_name, percent, setting, whole
 from ckpt_inspect.presentation.optimizer_series import breaks
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline, thinned
+from ckpt_inspect.presentation.tables.wording import ratio_text, segments_text, sparkline, thinned
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.remembered import segments_of
 from ckpt_inspect.runs.stored_runs import taken_rows
@@ -33,7 +33,7 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
     """Return a run's tables: what it is, and for each optimizer its parameters in the newest checkpoint that holds
     them. Of a long run little is read."""
     count = len(analyses)
-    facts = [("run", analyses.run), ("checkpoints", str(count))]
+    facts = [("run", analyses.run), ("checkpoints", whole(count))]
     newest = taken_rows(analyses, [count - 1]) if count else analyses
     if count:
         facts.append(("newest", str(newest.checkpoints["checkpoint"][0])))
@@ -73,7 +73,7 @@ def _optimizer_tables(
     rows.append(
         (
             "step",
-            "unknown" if step < 0 else str(step),
+            "unknown" if step < 0 else whole(step),
             own["step_source"][0],
             own["step_where"][0],
             _series(v["step"]),
@@ -83,7 +83,7 @@ def _optimizer_tables(
         against = str(own[f"{name}{CONTRADICTION}"][0])
         value, source = own[name][0], shown_source(str(own[f"{name}_source"][0]), against)
         where = "; but ".join(filter(None, (str(own[f"{name}_where"][0]), against)))
-        rows.append((name, "unknown" if math.isnan(value) else f"{value:.6g}", source, where, _series(v[name])))
+        rows.append((name, "unknown" if math.isnan(value) else setting(value), source, where, _series(v[name])))
     if math.isnan(own["learning_rate"][0]):
         rows += _window_rate(v, row, checkpoints)
     columns = [Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")]
@@ -104,7 +104,7 @@ def _window_rate(v: Columns, row: int, checkpoints: Columns) -> list[tuple[str, 
     last = int(known[-1])
     name = column_rows(checkpoints, "checkpoint", [last])[0]
     where = f"of the first updates in the window up to {name}, by weights that moved without a gradient"
-    return [("rate in between", f"{rates[last]:.6g}", "inferred", where, _series(rates[known]))]
+    return [("rate in between", setting(rates[last]), "inferred", where, _series(rates[known]))]
 
 
 def _series(values: Array) -> str:
@@ -113,7 +113,7 @@ def _series(values: Array) -> str:
     if not (known != known[:1]).any():
         return ""
     shown = known[thinned(range(len(known)))].tolist()
-    return f"{shown[0]:.6g} {sparkline(shown)} {shown[-1]:.6g}"
+    return f"{setting(shown[0])} {sparkline(shown)} {setting(shown[-1])}"
 
 
 def _parameter_table(optimizer: OptimizerColumns, held: OptimizerColumns, holder: str, since: int) -> Table:
@@ -137,7 +137,7 @@ def _parameter_table(optimizer: OptimizerColumns, held: OptimizerColumns, holder
         note += "; over the run: its median in each checkpoint, each line on its own log scale"
         note += ", since state was last not carried on" if since else ""
     refuted = [
-        f"{name} = {quoted(float(own[name][0]), str(own[f'{name}_source'][0]), against)}"
+        f"{name} = {quoted(float(own[name][0]), str(own[f'{name}_source'][0]), against, setting)}"
         for name in hyperparameters_in(own)
         if (against := str(own[f"{name}{CONTRADICTION}"][0]))
     ]
@@ -218,4 +218,4 @@ def _share_if_any(value: float) -> str:
 
 
 def _count_if_any(value: float) -> str:
-    return f"{value:,.0f}" if value > 0.0 else NOTHING
+    return whole(value) if value > 0.0 else NOTHING

@@ -10,6 +10,7 @@ import numpy as np
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
+from ckpt_inspect.measurement.wording import figure, setting
 from ckpt_inspect.presentation.tables.table import NOTHING
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def value_text(value: Sourced[float | str]) -> str:
     """Return a resolved value as a person would write it."""
     if value.value is None:
         return "unknown"
-    return f"{value.value:.6g}" if isinstance(value.value, float) else str(value.value)
+    return setting(value.value) if isinstance(value.value, float | int) else str(value.value)
 
 
 def has_changed(values: Floats) -> bool:
@@ -78,18 +79,11 @@ def span_text(values: Floats, text_of: Callable[[float], str] | None = None) -> 
     return f"{first} → {last}" if has_changed(known) else first
 
 
-def figure(value: float) -> str:
-    """Return three significant digits; a dash for NaN."""
-    if math.isnan(value):
-        return NOTHING
-    return f"{value:.3g}" if value == 0.0 or 1e-3 <= abs(value) < 1e4 or math.isinf(value) else f"{value:.2e}"
-
-
 def cosine_text(value: float) -> str:
     """Return four decimals; near 1 as far below it as it is, so that small turns stay distinct."""
     if math.isnan(value):
         return NOTHING
-    return f"{value:.4f}" if value < 0.99995 else f"1-{max(0.0, 1.0 - value):.0e}" if value < 1.0 else "1"
+    return f"{value:.4f}" if value < 0.99995 else f"1-{figure(max(0.0, 1.0 - value), 1)}" if value < 1.0 else "1"
 
 
 def ratio_text(value: float) -> str:

@@ -378,7 +378,7 @@ def test_unknown_rate_is_said_and_its_learning_rates_are_relative() -> None:
 def test_sources_stand_beside_hyperparameters(document: Document) -> None:
     """An assumed value is marked as such, and a value that changed shows both ends."""
     rows = document.texts("tr")
-    assert "epsilon1e-07constantdefault" in rows
+    assert "epsilon10⁻⁷constantdefault" in rows
     assert any(row.startswith("learning rate0.00010.001 → 0.0001") for row in rows)
 
 

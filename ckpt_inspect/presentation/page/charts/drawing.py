@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.jsonable import JsonObject, JsonValue
-from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.measurement.wording import counted, figure, percent
 from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.questions import Usual
 from ckpt_inspect.presentation.figures.spread import newest
 from ckpt_inspect.presentation.optimizer_series import Floats
-from ckpt_inspect.presentation.tables.wording import figure
 from ckpt_inspect.records import dataclass
 
 DIGITS = 4

@@ -7,7 +7,8 @@ const make = (name, attributes = {}, ...children) => {
   return element;
 };
 
-const color = (place) => `var(--series-${place % 8})`;
+const COLORS = 8;
+const color = (place) => `var(--series-${place % COLORS})`;
 const DASHES = ["none", "5 2", "1.5 2", "6 2 1.5 2"];
 
 // A piece of a key: a line, or an area of that opacity

@@ -47,8 +47,9 @@ class LinesPanel {
     if (!chosenIn(this.chart)) strong = members.length <= this.mostLines() ? members : this.outermost(members);
     const isStrong = new Set(strong);
     this.members = members;
-    const places = this.places(strong);
-    this.strong = this.linesOf(strong).map((line) => this.styled(line, places[strong.indexOf(line.member)]));
+    const places = this.places();
+    const alike = strong.map((member, i) => strong.slice(0, i).filter((other) => places.get(other) === places.get(member)).length);
+    this.strong = this.linesOf(strong).map((line) => this.styled(line, places.get(line.member), alike[strong.indexOf(line.member)]));
     this.others = this.linesOf(members.filter((member) => !isStrong.has(member)));
     this.isFanned = this.others.length > 0 && !chosenIn(this.chart) && !this.measure.isShare;
   }
@@ -56,15 +57,17 @@ class LinesPanel {
   // Of several runs a layer's lines would hide each other sooner
   mostLines() { return this.isByRun ? 2 : MOST_LINES; }
 
-  // A layer has one colour in all panels if there are colours enough
-  places(members) {
+  // A layer has one colour all over the page, by its place in the model; dashes tell apart who shares one in a panel
+  places() {
     const layers = [...new Set(this.chart.layers)];
-    const places = members.map((member) => layers.indexOf(this.chart.layers[member]));
-    return layers.length <= MOST_LINES && new Set(places).size === members.length ? places : members.map((_, i) => i);
+    const placeOf = new Map(layers.map((layer, i) => [layer, i % COLORS]));
+    return new Map(this.chart.layers.map((layer, member) => [member, placeOf.get(layer)]));
   }
 
-  styled(line, place) {
-    return { ...line, color: color(this.isByRun ? line.run : place), dashes: this.isByRun ? DASHES[line.run % 4] : "none" };
+  styled(line, place, alike) {
+    if (this.isByRun) return { ...line, color: color(line.run), dashes: DASHES[line.run % DASHES.length] };
+    const own = this.chart.isOfParameters ? color(place) : "var(--ink)";
+    return { ...line, color: own, dashes: DASHES[alike % DASHES.length] };
   }
 
   newest(line) {

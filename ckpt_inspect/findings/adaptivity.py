@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.findings.finding import Finding, Kind, Severity
-from ckpt_inspect.findings.history import Floats, History, worst_first
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import counted, percent
@@ -55,11 +56,12 @@ ROWS = Kind(
 
 ELEMENTS = Kind(
     id="untouched-elements",
-    title="Elements that no gradient has ever reached",
+    title="Units or elements that no gradient has reached",
     severity=Severity.WARNING,
     condition="The share of elements with v = 0, besides those in untouched rows, is at least untouched_elements, "
-    "and below 1; a warning if a bias shows that at least dead_units of its layer's units are dead.",
-    why="Units that have been dead since the start (a rectifier that is never on) get no gradient, and never will.",
+    "and below 1. A bias shows which of its layer's units are dead; it is a warning if at least dead_units of them "
+    "are.",
+    why="A unit that is dead from the start (a ReLU that is never on) gets no gradient, and stays dead.",
     action="Look at these units' activations; another initialisation or a leaky activation revives them",
     source="v averages g²: it is 0 only if every gradient was",
     thresholds=("untouched_elements", "dead_units"),
@@ -131,18 +133,23 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     sizes = history["size"].astype(np.float64)
     # bfloat16(0.999) is 1 and leaves v at 0, and small squares underflow: m then shows that there were gradients
     has_gradients = history.newest("first_moment_rms") > 0
-    whole = worst_first((share == 1) & ~has_gradients, sizes)
-    if len(whole) == np.count_nonzero(history.present(-1)):
-        yield from _all_untouched(history, thresholds, whole)
-    elif whole:
+    unreached = worst_first((share == 1) & ~has_gradients, sizes)
+    if len(unreached) == np.count_nonzero(history.present(-1)):
+        yield from _all_untouched(history, thresholds, unreached)
+    elif unreached:
         yield history.finding(
             UNTOUCHED,
-            f"No gradient has reached {history.counted(whole)}: {history.named(whole)}",
+            f"No gradient has reached {history.counted(unreached)}: {history.named(unreached)}",
             thresholds,
-            parameters=whole,
-            evidence=history.tensor_evidence(-1, whole, "untouched"),
+            parameters=unreached,
+            evidence=history.tensor_evidence(-1, unreached, "untouched"),
         )
-    if some := worst_first((rows >= max(thresholds.untouched_rows, 1e-12)) & (rows < 1) & (share < 1), rows):
+    rest: Floats = share - np.nan_to_num(rows)
+    dead = worst_first((rest >= max(thresholds.untouched_elements, 1e-12)) & (share < 1), rest)
+    is_odd = (rows >= max(thresholds.untouched_rows, 1e-12)) & (rows < 1) & (share < 1)
+    layers = _dead_layers(history, share, dead, rows, is_odd)
+    outgoing = {i for layer in layers for i in layer.outgoing}
+    if some := [i for i in worst_first(is_odd, rows) if i not in outgoing]:
         yield history.finding(
             ROWS,
             f"No gradient has reached some rows of {history.counted(some)}: "
@@ -151,27 +158,80 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
             parameters=some,
             evidence=history.tensor_evidence(-1, some, "untouched_rows", "untouched"),
         )
-    rest: Floats = share - np.nan_to_num(rows)
-    if dead := worst_first((rest >= max(thresholds.untouched_elements, 1e-12)) & (share < 1), rest):
-        units = _dead_units(history, dead, share)
-        yield history.finding(
-            ELEMENTS,
-            f"No gradient has reached some elements of {history.counted(dead)}, besides whole rows: "
-            f"{history.named(dead, [units.get(i, percent(rest[i])) for i in dead])}",
-            thresholds,
-            parameters=dead,
-            evidence=history.tensor_evidence(-1, dead, "untouched", "untouched_rows"),
-            severity=Severity.WARNING if any(share[i] >= thresholds.dead_units for i in units) else Severity.INFO,
-        )
+    if not dead and not layers:
+        return
+    units = {layer.bias: layer.units for layer in layers}
+    # What is left of a kernel besides the columns of its dead units
+    alive = {k: (1 - np.nan_to_num(rows[k])) * share[layer.bias] for layer in layers for k in layer.kernels}
+    others = [i for i in dead if i not in units and rest[i] - alive.get(i, 0.0) >= thresholds.untouched_elements]
+    told = [f"No gradient has ever reached {_units_text(history, layers)}"] if layers else []
+    if others:
+        besides = "; nor" if layers else "No gradient has reached"
+        told.append(f"{besides} some elements of {history.counted(others)}, besides whole rows: ")
+        told.append(history.named(others, [percent(rest[i]) for i in others]))
+    parameters = list(dict.fromkeys([i for layer in layers for i in layer.places] + dead))
+    yield history.finding(
+        ELEMENTS,
+        "".join(told),
+        thresholds,
+        parameters=parameters,
+        evidence=[
+            history.evidence(-1, i, untouched=share[i], untouched_rows=rows[i], dead_units=units.get(i))
+            for i in parameters[:MOST_EVIDENCE]
+        ],
+        severity=Severity.WARNING if any(share[i] >= thresholds.dead_units for i in units) else Severity.INFO,
+    )
 
 
-def _dead_units(history: History, places: Sequence[int], share: Floats) -> dict[int, str]:
-    """Return, for the biases among these tensors that are added to what a kernel makes, how many units are dead: a
-    bias has one element for each."""
+class _DeadLayer(NamedTuple):
+    """Units that are dead, and where that shows."""
+
+    bias: int
+    units: int
+    """How many of the bias's elements got no gradient: one each."""
+    kernels: list[int]
+    """What leads to the units: their columns got none either."""
+    outgoing: list[int]
+    """Tensors of other layers with a row for each of the units, of which as many got no gradient: what leads on."""
+
+    @property
+    def places(self) -> list[int]:
+        return [self.bias, *self.kernels, *self.outgoing]
+
+
+def _dead_layers(history: History, share: Floats, dead: Sequence[int], rows: Floats, is_odd: Bools) -> list[_DeadLayer]:
+    """Return the layers of which biases that are added to what a kernel makes show dead units, the most first: a bias
+    has one element for each. Few of them count if as many rows of a tensor are told of, which they are the cause of.
+
+    `dead`: places of tensors that lack many elements; `is_odd`: (P,) whether one lacks rows.
+    """
     sizes, kernels = history["size"], kernels_beside(history)
-    return {
-        i: f"{percent(share[i])}, {round(share[i] * sizes[i])} of its {sizes[i]} units" for i in places if kernels[i]
-    }
+    lengths = [str(shape).partition(",")[0] for shape in history["shape"]]
+    found = []
+    for i in worst_first((share > 0) & (share < 1), share):
+        size, count = int(sizes[i]), round(float(share[i] * sizes[i]))
+        outgoing = [
+            k
+            for k in np.flatnonzero(is_odd).tolist()
+            if k not in kernels[i] and lengths[k] == str(size) and round(float(rows[k] * size)) == count
+        ]
+        if kernels[i] and (outgoing or i in dead):
+            found.append(_DeadLayer(i, count, [k for k in kernels[i] if share[k] > 0], outgoing))
+    return found
+
+
+def _units_text(history: History, layers: Sequence[_DeadLayer]) -> str:
+    """Return how many units of which layers: `10 of the 32 units of middle, with what they feed in digit/kernel`."""
+    names, sizes = history.parameters, history["size"]
+    told = []
+    for layer in layers[:MOST_NAMED]:
+        fed = " and ".join(names[k] for k in layer.outgoing[:MOST_NAMED])
+        with_it = f", with what they feed in {fed}" if fed else ""
+        of = names[layer.bias].rpartition("/")[0]
+        told.append(f"{layer.units} of the {counted(int(sizes[layer.bias]), 'unit')} of {of}{with_it}")
+    if more := len(layers) - len(told):
+        told.append(f"and units of {counted(more, 'more layer')}")
+    return "; ".join(told)
 
 
 def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -> Iterator[Finding]:

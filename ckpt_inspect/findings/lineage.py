@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
+from ckpt_inspect.findings.roles import are_biases
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.measurement.variables import CONTRADICTION
@@ -21,8 +23,7 @@ RESET = Kind(
     severity=Severity.CRITICAL,
     condition="The optimizer's step is smaller than in the checkpoint before.",
     why="A counter that starts anew makes the bias correction inflate or shrink the next updates, and usually the "
-    "moments are gone as well: the training was resumed without the optimizer's state, or these are checkpoints of "
-    "two runs.",
+    "moments are gone as well.",
     action="Restore the optimizer together with the model (one tf.train.Checkpoint of both, or the whole model); if "
     "these are two runs, analyse them separately",
     source="tensorflow/tensorflow#44670, keras-team/keras#16983, keras-team/tf-keras#70",
@@ -77,15 +78,85 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     falls = _fallen(history)
     if falls:
         a, b = falls[-1]
+        weights = _weights_after(history, a, b)
         start, stop = (f"{whole(history.step(row) or 0)} in {history.checkpoints[row]}" for row in (a, b))
         more = f" ({len(falls)} such falls in the run)" if len(falls) > 1 else ""
         yield history.finding(
             RESET,
-            f"The step fell from {start} to {stop}{more}",
+            f"The step fell from {start} to {stop}{_WEIGHTS_TOLD[weights]}{more}",
             thresholds,
             rows=[row for pair in falls for row in pair],
-            evidence=[history.evidence(row) for pair in falls[-MOST_EVIDENCE:] for row in pair],
+            evidence=[
+                history.evidence(row, weights=(weights or None) if row == b and own == (a, b) else None)
+                for own in falls[-MOST_EVIDENCE:]
+                for row in own
+            ],
+            action=_WEIGHTS_ACTIONS.get(weights, ""),
         )
+
+
+Weights = Literal["carried on", "others", ""]
+"""What became of the weights where state was not carried on; empty if that can't be told."""
+
+_WEIGHTS_TOLD: Mapping[Weights, str] = {
+    "carried on": ", and the weights go on from there: one training that was resumed without its optimizer's state",
+    "others": ", and the weights are others as well: these are two trainings",
+    "": "; whether one training was resumed or these are two can't be told from the weights",
+}
+_WEIGHTS_ACTIONS: Mapping[Weights, str] = {
+    "carried on": "Restore the optimizer together with the model (one tf.train.Checkpoint of both, or the whole "
+    "model), and make sure that its variables exist before that",
+    "others": "Keep each training in a folder of its own, and analyse them separately",
+}
+_FEWEST_WEIGHTS = 32
+"""Sampled elements of weight matrices that it takes: the correlation of so many that don't depend on each other is
+within 0.35 of 0 (two standard deviations)."""
+_SAME, _OTHER = 0.9, 0.5
+"""Correlations of the weights of two checkpoints, above which they are the same training's, and below which another's.
+"""
+_LONGER = 10
+"""Times as many updates as between the two checkpoints before, after which weights may be elsewhere by themselves."""
+
+
+def _weights_after(history: History, before: int, after: int) -> Weights:
+    """Tell by sampled weights whether a training goes on in the next checkpoint although its state doesn't.
+
+    They go on if they are nearly where they were, and nearer to that than to where the training began, as a new one
+    from the same seed would be. They are others if they are not related, while they hardly turned before.
+    """
+    if "value_sample" not in history.run.variables:
+        return ""
+    places = ~are_biases(history) & history.present(before) & history.present(after)
+    first, a, b = (history.row("value_sample", row)[places] for row in (0, before, after))
+    alike = _correlation(a, b)
+    if np.isnan(alike):
+        return ""
+    is_nearest = before == 0 or _distance(a, b) <= _distance(first, b)
+    if alike >= _SAME and is_nearest:
+        return "carried on"
+    if alike >= _OTHER or before == 0:
+        return ""
+    turned = _correlation(history.row("value_sample", before - 1)[places], a)
+    usual, since = ((history.step(row) or 0) for row in (before, after))
+    usual -= history.step(before - 1) or 0
+    return "others" if turned >= _SAME and 0 <= since <= _LONGER * usual else ""
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    """Return the correlation of the same sampled elements (P, S) of two checkpoints, each tensor about its own mean;
+    NaN if they are too few, or all alike."""
+    is_known = np.isfinite(a) & np.isfinite(b)
+    if np.count_nonzero(is_known) < _FEWEST_WEIGHTS:
+        return np.nan
+    counts = np.maximum(is_known.sum(axis=1, keepdims=True), 1)
+    a, b = (np.where(is_known, each, 0) for each in (a, b))
+    a, b = (np.where(is_known, each - each.sum(axis=1, keepdims=True) / counts, 0) for each in (a, b))
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size > 0 else np.nan
+
+
+def _distance(a: Floats, b: Floats) -> float:
+    return float(np.sqrt(np.nansum((a - b) ** 2)))
 
 
 def _fallen(history: History) -> list[tuple[int, int]]:
@@ -209,12 +280,14 @@ def _falls(history: History, vanished: list[int]) -> tuple[dict[int, _Fall], dic
 
 def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, _Fall]) -> Finding:
     row = max(found)
+    weights: Weights = _weights_after(history, row - 1, row) if kind is LOST else ""
+    told = _WEIGHTS_TOLD[weights] if kind is LOST else ""
     sampled = ~np.isnan(history.row("second_moment_sample", row))
     shares: Floats = found[row].below.sum(axis=1) / np.maximum(sampled.sum(axis=1), 1)
     places = worst_first(shares > 0, shares)
     before, after = history.step(row - 1), history.step(row)
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
-    action = ""
+    action = _WEIGHTS_ACTIONS.get(weights, "")
     severity = None
     beta_2 = setting(float(history.row("beta_2", row)))
     alike = [f.largest_beta_2 for at, f in found.items() if setting(float(history.row("beta_2", at))) == beta_2]
@@ -225,20 +298,22 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
         if is_refuted and len(explained) == len(found):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
         refuted = ", contradicted" if is_refuted else ""
-        more += f"; β2 = {beta_2} is assumed{refuted}, and by this fall was {figure(largest, 4)} at most, "
-        more += "unless the state was lost"
+        more += (
+            f"; β2 = {beta_2} is assumed{refuted}, and by this fall was {figure(largest, 4)} at most, unless the state "
+        )
+        more += "was lost"
         action = (
             f"Give the β2 that was used (--beta-2): {beta_2} is this implementation's default. If it was larger "
             f"than {figure(largest, 4)}, the optimizer's state was lost between the two: restore it together with "
             "the model"
         )
-    if "inferred" in (told := history.quoted("beta_2", row)):
-        more += f"; β2 = {told}"
+    if "inferred" in (value := history.quoted("beta_2", row)):
+        more += f"; β2 = {value}"
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {beta_2}^"
         f"{(after or 0) - (before or 0)} in {history.counted(places, row)}, by share of their sampled elements: "
-        f"{history.named(places, [percent(shares[i]) for i in places])}{more}",
+        f"{history.named(places, [percent(shares[i]) for i in places])}{told}{more}",
         thresholds,
         rows=[r for later in found for r in (later - 1, later)],
         is_between=True,
@@ -249,6 +324,7 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
                 share_below_bound=shares[i],
                 second_moment_mean_before=history.row("second_moment_mean", row - 1)[i],
                 second_moment_mean=history.row("second_moment_mean", row)[i],
+                weights=weights or None,
             )
             for i in places[:MOST_EVIDENCE]
         ],
@@ -287,11 +363,15 @@ def _vanished(history: History) -> list[int]:
 
 
 def _vanished_finding(history: History, thresholds: Thresholds, rows: list[int]) -> Finding:
-    count = np.count_nonzero(history.present(rows[-1]))
+    row = rows[-1]
+    weights: Weights = _weights_after(history, row - 1, row) if row and row - 1 not in rows else ""
+    is_told = row > 0 and row - 1 not in rows
     return history.finding(
         LOST,
-        f"In {history.at(rows[-1])} all moments of {counted(int(count), 'tensor')} are 0",
+        f"In {history.at(row)} all moments of {counted(int(np.count_nonzero(history.present(row))), 'tensor')} are 0"
+        f"{_WEIGHTS_TOLD[weights] if is_told else ''}",
         thresholds,
         rows=rows,
-        evidence=[history.evidence(rows[-1], untouched=1.0)],
+        evidence=[history.evidence(row, untouched=1.0, weights=weights or None)],
+        action=_WEIGHTS_ACTIONS.get(weights, ""),
     )

@@ -229,9 +229,17 @@ def _is_of_the_run(f: Finding) -> bool:
     return f.id == "lineage-broken" and f.severity == Severity.INFO
 
 
+_OF_UNITS = ("untouched-rows", "untouched-elements", "starved-elements")
+
+
+def _is_of_units(f: Finding) -> bool:
+    """Whether another question has the answer: of units and rows without a gradient, which need no attention."""
+    return f.id in _OF_UNITS and f.severity == Severity.INFO
+
+
 def _layers(asked: Asked) -> Answer:
     question = "Which layers stand out, and since when?"
-    concerned = [f for f in asked.findings if f.parameters and not _is_of_the_run(f)]
+    concerned = [f for f in asked.findings if f.parameters and not _is_of_the_run(f) and not _is_of_units(f)]
     serious = [f for f in concerned if f.severity > Severity.INFO]
     if serious:
         own = set(serious[0].parameters)
@@ -241,7 +249,7 @@ def _layers(asked: Asked) -> Answer:
         return Answer(question, word, _named(serious), tone)
     if concerned:
         return Answer(question, "None that needs attention", f"Worth knowing: {_named(concerned)}", "good")
-    return Answer(question, "None", "No finding concerns a single tensor.", "good")
+    return Answer(question, "None", "No finding singles out a tensor.", "good")
 
 
 def _some_names(parameters: Sequence[str]) -> str:
@@ -265,7 +273,8 @@ def _resume(asked: Asked) -> Answer:
     if asked.breaks or fallen:
         text = f"The state was not carried on {_where_broken(asked)}." if asked.breaks else ""
         tone: Tone = "trouble" if fallen else "look"
-        word = "Yes, or these are checkpoints of several runs"
+        weights = {str(e.figures["weights"]) for f in fallen for e in f.evidence if "weights" in e.figures}
+        word = _WORDS_OF_LOSS.get(weights.pop() if len(weights) == 1 else "", "Yes, or these are two trainings")
         return Answer(question, word, " ".join(filter(None, [text, _told(fallen)])), tone, metrics)
     if len(names) < 2:
         return Answer(question, "Can't tell", "The checkpoint before it is needed for that.", "unknown", metrics)
@@ -289,6 +298,10 @@ def _resume(asked: Asked) -> Answer:
         "A resume that restored everything leaves no trace."
     )
     return Answer(question, "No", text, "good", metrics)
+
+
+_WORDS_OF_LOSS = {"carried on": "Yes", "others": "No, but these are two trainings"}
+"""By what became of the weights."""
 
 
 def _where_broken(asked: Asked) -> str:
@@ -351,12 +364,12 @@ def _dead(asked: Asked) -> Answer:
     question, metrics = "Are there dead units, or layers that get no gradient?", ("untouched", "untouched_rows")
     whole, rows = asked.found("untouched-tensors", "starved-tensors"), asked.found("untouched-rows")
     untouched, starved = asked.found("untouched-elements"), asked.found("starved-elements")
-    if found := [*whole, *rows, *untouched, *starved]:
+    if found := [*whole, *untouched, *rows, *starved]:
         is_serious = any(f.severity > Severity.INFO for f in found)
         tone: Tone = "look" if is_serious else "good"
-        word = (
-            "Yes" if whole or is_serious else "Some rows" if rows else "Some elements" if untouched else "Many elements"
-        )
+        units = any("dead_units" in e.figures for f in untouched for e in f.evidence)
+        word = "Yes" if whole or is_serious else "Some units" if units else "Some elements" if untouched else ""
+        word = word or ("Some rows" if rows else "Many elements")
         return Answer(question, word, _told(found), tone, metrics)
     if asked.found("nonfinite-state"):
         return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)

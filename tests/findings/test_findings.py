@@ -461,7 +461,8 @@ def test_zero_moments_after_updates_are_lost_state(tmp_path: Path) -> None:
     run.forget().step = 60
     run.save(tmp_path / "m-60.h5")
     assert the("state-lost", findings_of(analyze(tmp_path))).title == (
-        "In m-60.h5 (step 60) all moments of 6 tensors are 0"
+        "In m-60.h5 (step 60) all moments of 6 tensors are 0, and the weights go on from there: one training that was "
+        "resumed without its optimizer's state"
     )
 
 
@@ -688,8 +689,78 @@ def test_units_that_are_dead_are_counted(tmp_path: Path) -> None:
         path = tmp_path / f"dead-{dead}.h5"
         run.save(path)
         found = the("untouched-elements", findings_of(analyze(path), dead_units=0.6))
-        assert f"{dead} of its 4 units" in found.title
+        assert found.title == f"No gradient has ever reached {dead} of the 4 units of first"
         assert found.severity.word == severity
+
+
+def test_dead_units_are_told_once(tmp_path: Path) -> None:
+    """Their biases, the columns that lead to them and the rows that lead on are one finding; other rows are another."""
+    run = AdamRun().train(20)
+    for moments in (run.first, run.second):
+        moments["first/kernel"][:, :2] = moments["first/bias"][:2] = moments["second/kernel"][:2] = 0
+        moments["first/kernel"][5] = 0
+    run.save(tmp_path / "m.h5")
+    found = findings_of(analyze(tmp_path / "m.h5"))
+    units = the("untouched-elements", found)
+    assert (
+        units.title == "No gradient has ever reached 2 of the 30 units of first, with what they feed in second/kernel"
+    )
+    assert units.parameters == ("first/bias", "first/kernel", "second/kernel")
+    assert [e.figures.get("dead_units") for e in units.evidence] == [2, None, None]
+    assert the("untouched-rows", found).parameters == ("first/kernel",)
+
+
+def test_other_elements_stand_beside_dead_units(tmp_path: Path) -> None:
+    """What the units don't explain."""
+    run = AdamRun().train(20)
+    for moments in (run.first, run.second):
+        moments["first/kernel"][:, :6] = moments["first/bias"][:6] = 0
+        moments["third/kernel"][:, :5] = 0
+    run.save(tmp_path / "m.h5")
+    assert the("untouched-elements", findings_of(analyze(tmp_path / "m.h5"))).title == (
+        "No gradient has ever reached 6 of the 30 units of first; nor some elements of 1 of 6 tensors, besides whole "
+        "rows: third/kernel (50 %)"
+    )
+
+
+def resumed(folder: Path, *runs: AdamRun) -> Finding:
+    """What is found where each run follows the one before it: of three checkpoints each, 20 updates apart."""
+    for run in runs:
+        for _ in range(3):
+            run.train(20).save(folder / f"m-{len(list(folder.iterdir()))}.h5")
+    return the("step-reset", findings_of(analyze(folder)))
+
+
+def test_weights_that_go_on_tell_of_a_resume(tmp_path: Path) -> None:
+    """The counter and the moments began anew, and the weights didn't."""
+    run = AdamRun()
+    again = AdamRun()
+    again.weights = run.weights
+    found = resumed(tmp_path, run, again)
+    assert found.title.endswith(
+        ", and the weights go on from there: one training that was resumed without its optimizer's state"
+    )
+    assert found.evidence[-1].figures["weights"] == "carried on"
+    assert "folder of its own" not in found.action
+
+
+def test_other_weights_tell_of_two_trainings(tmp_path: Path) -> None:
+    """Another start, and weights that didn't turn before: no resume can have made them."""
+    other = AdamRun()
+    other.weights = {
+        name: np.random.default_rng(8).normal(size=w.shape).astype("f4") for name, w in other.weights.items()
+    }
+    found = resumed(tmp_path, AdamRun(), other)
+    assert "these are two trainings" in found.title
+    assert found.evidence[-1].figures["weights"] == "others"
+    assert found.action == "Keep each training in a folder of its own, and analyse them separately"
+
+
+def test_a_training_from_the_same_seed_is_no_resume(tmp_path: Path) -> None:
+    """Its weights are nearer to where the first began than to where it ended: nothing is claimed."""
+    found = resumed(tmp_path, AdamRun(), AdamRun())
+    assert "can't be told from the weights" in found.title
+    assert "weights" not in found.evidence[-1].figures
 
 
 def test_drift_is_told_along_one_line_of_training(tmp_path: Path) -> None:

@@ -126,9 +126,11 @@ def test_findings_answer_before_figures() -> None:
 
 
 def test_remarks_leave_no_layer_standing_out() -> None:
-    """They are named all the same."""
-    found = asked(healthy(), [make_finding("untouched-elements", ["dense/bias"], severity="info")])
+    """They are named all the same; not so units without a gradient, of which another answer tells."""
+    found = asked(healthy(), [make_finding("layer-drifted", ["dense/bias"], severity="info")])
     assert found[LAYERS].word == "None that needs attention"
+    found_units = asked(healthy(), [make_finding("untouched-elements", ["dense/bias"], severity="info")])
+    assert found_units[LAYERS].word == "None"
     assert "dense/bias" in found[LAYERS].text
 
 

@@ -23,6 +23,7 @@ from support.page_contents import make_contents, make_figure, make_finding, make
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.comparison.segments import Segment
+from ckpt_inspect.findings.checks import KINDS
 from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.presentation.page import Contents, PageRun, page_html
 from ckpt_inspect.presentation.page.contents import Chart
@@ -231,6 +232,35 @@ def test_a_chart_stands_in_its_card_and_its_data_once_in_the_page() -> None:
     ((_, data),) = [each for each in document.all("script") if each[0].get("type") == "application/json"]
     assert json.loads(data) == {place["id"]: {"names": [HOSTILE], HOSTILE: [1.5, None]}}
     assert len(document.texts("script")) == 3 and len(document.texts("img")) == 1
+
+
+def test_a_figure_of_nothing_is_a_sentence() -> None:
+    """Its answer under its question, where links to it lead; no empty chart, and no picture of it."""
+    chart = Chart("lines", "Where?", {"panels": []}, "Nothing is drawn.")
+    figure = replace(make_figure(), picture=None, chart=chart, answer="Nowhere: none of the 4 parameters.")
+    text = page_html(Contents([make_run()], [figure], [], [], "0.0"))
+    (section,) = re.findall(r'<section id="figures".*?</section>', text, re.S)
+    assert 'id="figure-1"' in section and "Nowhere: none of the 4 parameters." in section
+    assert "data-kind" not in section and figure.file not in section and figure.caption not in section
+
+
+def test_figures_that_are_missing_name_their_cause() -> None:
+    """An optimizer that moves nothing leaves little to draw."""
+    run = make_run(findings=[make_finding("inert-state", ["dense/kernel"])])
+    section = page(run).texts("section")[2]
+    assert "An optimizer that can't move its weights: the other figures would be empty." in section
+    assert "Not drawn, because there is one checkpoint." in section
+    assert "would be empty" not in page(make_run()).texts("section")[2]
+
+
+def test_findings_have_short_headings() -> None:
+    """What kind it is; the sentence with the figures stands below."""
+    finding = make_finding("untouched-elements", ["dense/bias"])
+    document = page(make_run(findings=[finding]))
+    (heading,) = [text for text in document.texts("h3") if finding.kind.title in text]
+    assert finding.title not in heading
+    assert f"{finding.title}." in document.texts("article")[0]
+    assert all(len(kind.title) <= 54 for kind in KINDS)  # two lines of a telephone
 
 
 def test_findings_come_with_the_most_severe_first() -> None:

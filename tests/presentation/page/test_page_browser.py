@@ -298,3 +298,26 @@ def test_a_link_opens_what_is_folded(tab: chromium.Tab) -> None:
     click(tab, "#hyperparameters th a")
     tab.value("new Promise((done) => setTimeout(done, 100))")
     assert tab.value("document.querySelector('#definitions details').open") is True
+
+
+def test_a_table_that_is_too_wide_says_so(tab: chromium.Tab) -> None:
+    """Above it, where it scrolls; names of rows stay in sight, and the page itself is never wider than the window."""
+    said = (
+        "[...document.querySelectorAll('.scroll')].filter((each) => each.offsetParent)"
+        ".every((each) => each.previousElementSibling.hidden === (each.scrollWidth <= each.clientWidth + 1))"
+    )
+    is_cut = "document.querySelector('.scroll.tall').previousElementSibling.hidden"
+    for width, hidden in ((390, False), (2400, True)):
+        tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        tab.value(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
+        )
+        assert tab.value(said)
+        assert tab.value(is_cut) is hidden
+        assert tab.value("document.documentElement.scrollWidth <= innerWidth")
+    tab.call("Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=False)
+    left = "document.querySelector('#parameter-table tbody th').getBoundingClientRect().left"
+    before = tab.value(left)
+    tab.value("document.querySelector('.scroll.tall').scrollLeft = 200")
+    assert tab.value(left) == before
+    tab.call("Emulation.clearDeviceMetricsOverride")

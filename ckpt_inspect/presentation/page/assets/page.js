@@ -56,6 +56,19 @@
   });
   addEventListener("afterprint", () => folded.forEach((each) => { each.open = false; }));
 
+  // --- tables that are wider than the page say so
+  const watched = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+    target.previousElementSibling.hidden = target.scrollWidth <= target.clientWidth + 1;
+  }));
+  document.querySelectorAll(".scroll").forEach((each) => {
+    const hint = document.createElement("p");
+    hint.className = "note sideways";
+    hint.textContent = "Scroll sideways for more columns.";
+    hint.hidden = true;
+    each.before(hint);
+    watched.observe(each);
+  });
+
   const table = byId("parameter-table");
   if (!table) return;
   const body = table.tBodies[0];

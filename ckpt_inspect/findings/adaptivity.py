@@ -20,9 +20,9 @@ EPSILON = Kind(
     condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated; "
     "only worth knowing if all are biases whose median v is below 1e-7 of their kernels', of attention's keys or in a "
     "model with normalisation layers.",
-    why="Where √v is below ε the update is no longer normalised: it shrinks with the gradient, down to nothing.",
-    action="Lower ε, or see why these gradients are so small; a bias right before a normalisation layer, or of "
-    "attention's keys, has none by construction, and needs nothing",
+    why="Where √v is below ε, Adam no longer scales small gradients up: the update shrinks with them, down to nothing.",
+    action="Lower ε, or see why these gradients are so small. A bias right before a normalisation layer, or of "
+    "attention's keys, has none by construction: it needs nothing",
     source="Wortsman et al., arXiv 2309.14322",
     thresholds=("epsilon_dominated",),
     metrics=("epsilon_dominated",),
@@ -34,8 +34,8 @@ UNTOUCHED = Kind(
     severity=Severity.WARNING,
     condition="v = 0 in all of the tensor's elements after at least one update, and m, if there is one, as well; "
     "only worth knowing if the step isn't known and that holds for all tensors.",
-    why="The optimizer holds this tensor but never got a gradient for it: it stays as it was initialised.",
-    action="Freeze it if that is intended; otherwise look for what cuts it off from the loss (stop_gradient, an unused "
+    why="The optimizer has this tensor but never got a gradient for it: it is still as it was initialised.",
+    action="Freeze it if that is meant. Otherwise look for what cuts it off from the loss (stop_gradient, an unused "
     "branch)",
     source="v averages g²: it is 0 only if every gradient was, or too small for v's type as m shows",
     metrics=("untouched", "first_moment_rms"),
@@ -46,9 +46,9 @@ ROWS = Kind(
     title="Rows that no gradient has ever reached",
     severity=Severity.INFO,
     condition="The share of rows (first axis) with v = 0 throughout is at least untouched_rows, and below 1.",
-    why="In an embedding these are tokens that training never saw, in a dense kernel inputs that were always 0: such "
+    why="In an embedding these are tokens that training never saw, in a dense kernel inputs that were always 0. Such "
     "rows still hold their initial values.",
-    action="Check the vocabulary or the inputs against the data; rows that can't occur are dead weight",
+    action="Check the vocabulary or the inputs against the data. Rows that can't occur only cost memory",
     source="v averages g²: it is 0 only if every gradient was",
     thresholds=("untouched_rows",),
     metrics=("untouched_rows", "untouched"),
@@ -62,7 +62,7 @@ ELEMENTS = Kind(
     "and below 1. A bias shows which of its layer's units are dead; it is a warning if at least dead_units of them "
     "are.",
     why="A unit that is dead from the start (a ReLU that is never on) gets no gradient, and stays dead.",
-    action="Look at these units' activations; another initialisation or a leaky activation revives them",
+    action="Look at these units' activations. Another initialisation or a leaky activation avoids dead units",
     source="v averages g²: it is 0 only if every gradient was",
     thresholds=("untouched_elements", "dead_units"),
     metrics=("untouched",),
@@ -226,7 +226,7 @@ def _units_text(history: History, layers: Sequence[_DeadLayer]) -> str:
     told = []
     for layer in layers[:MOST_NAMED]:
         fed = " and ".join(names[k] for k in layer.outgoing[:MOST_NAMED])
-        with_it = f", with what they feed in {fed}" if fed else ""
+        with_it = f", with what {'it feeds' if layer.units == 1 else 'they feed'} in {fed}" if fed else ""
         of = names[layer.bias].rpartition("/")[0]
         told.append(f"{layer.units} of the {counted(int(sizes[layer.bias]), 'unit')} of {of}{with_it}")
     if more := len(layers) - len(told):

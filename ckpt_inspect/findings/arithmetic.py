@@ -22,8 +22,9 @@ ROUNDING = Kind(
     condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding, in a tensor that isn't "
     "found starved or below ε; only worth knowing where the others move, or where m has died away, unless it has in at "
     "least the share standstill of the tensors.",
-    why="Added to such weights, the update rounds to nothing: they stand still.",
-    action="Find out why these updates are so small (the end of a schedule?); keep 16-bit weights in float32",
+    why="Such an update is too small to change the weight that it is added to: the weight stands still.",
+    action="Find out why these updates are so small (the end of a schedule?). If the weights have 16 bits, keep them "
+    "in float32",
     source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
     thresholds=("lost_in_rounding", "standstill"),
     metrics=("lost_in_rounding",),
@@ -34,7 +35,7 @@ INERT = Kind(
     title="An optimizer that can't move its weights",
     severity=Severity.CRITICAL,
     condition="The bias correction √c2/c1, computed in the variable's own type, is 0 or NaN.",
-    why="bfloat16(0.999) is 1, so that 1 - β2^t is 0 and with it every update: such variables never move.",
+    why="In bfloat16 β2 = 0.999 rounds to 1. Then 1 - β2^t is 0, and so is every update: such variables never move.",
     action="Keep variables in float32 and compute in bfloat16 (the mixed_bfloat16 policy), or take a β2 of at most "
     "0.99",
     source="keras-team/keras-hub#2629, tensorflow/tensorflow#58138; measured on TF 2.10 to 2.21",
@@ -46,9 +47,8 @@ CORRECTION = Kind(
     title="Bias correction still far from 1",
     severity=Severity.INFO,
     condition="|√c2/c1 - 1| is at least bias_correction in the newest checkpoint; c1 = 1 - β1^t, c2 = 1 - β2^t.",
-    why="v has averaged fewer gradients than it will remember, so that E is still a rough estimate, and depends on "
-    "the step being right.",
-    action="Judge effective learning rates by later checkpoints; here, check that the step was read, not assumed",
+    why="v has averaged few gradients so far: E is still a rough estimate, and is wrong if the step is.",
+    action="Judge E by later checkpoints. Of this one, check that the step was read, not assumed",
     source="Kingma & Ba, arXiv 1412.6980, section 3",
     thresholds=("bias_correction",),
     metrics=("bias_correction",),
@@ -179,8 +179,8 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
     cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
     yield history.finding(
         INERT,
-        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {history.quoted('beta_2')}): "
-        f"{history.named(places)}{stood}",
+        f"{history.counted(places)} {cannot}, because 1 - β2^t is 0 in {types} (β2 = "
+        f"{history.quoted('beta_2')}): {history.named(places)}{stood}",
         thresholds,
         rows=(first, -1),
         parameters=places,

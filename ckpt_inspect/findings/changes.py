@@ -18,8 +18,8 @@ CHANGED = Kind(
     severity=Severity.WARNING,
     condition="beta_1, beta_2, epsilon, weight_decay or the rule, if read from the files or inferred, differ between "
     "two checkpoints by more than one in ten thousand; an inferred epsilon or weight decay by a factor of two or more.",
-    why="A run seldom changes them on purpose: it was resumed with another optimizer, or these are checkpoints of "
-    "two runs.",
+    why="Few trainings change them on purpose. Perhaps it was resumed with another optimizer, or these are "
+    "checkpoints of two runs.",
     action="Make sure that these checkpoints are of one run; if not, analyse them separately",
     source="the hyperparameters in the files, and what the checkpoints tell of each other",
     metrics=("beta_1", "beta_2", "epsilon", "weight_decay", "rule"),
@@ -30,8 +30,7 @@ RATE_CHANGED = Kind(
     title="Learning rate changed within the run",
     severity=Severity.INFO,
     condition="The known learning rates of two checkpoints differ by more than one in a million.",
-    why="Effective learning rates of different checkpoints differ for this reason too: compare them with the nominal "
-    "rate.",
+    why="Effective learning rates change with it: compare E/α, which doesn't.",
     action="Nothing, if it was a schedule or a callback",
     source="the learning rates in the files",
     metrics=("learning_rate",),

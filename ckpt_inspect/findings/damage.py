@@ -26,20 +26,22 @@ NONFINITE = Kind(
     title="Numbers that are not finite",
     severity=Severity.CRITICAL,
     condition="A weight or a moment is infinite or NaN.",
-    why="Every later update of such an element is NaN, and what depends on it follows within a step.",
-    action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
+    why="Such an element stays NaN, and whatever is computed from it becomes NaN at the next step.",
+    action="Go back to the last checkpoint without them. Lower the learning rate or clip the gradients before you "
+    "train on",
     source="IEEE 754: NaN and infinity survive the moving averages",
     metrics=("nonfinite",),
 )
 
 NONFINITE_OTHERS = Kind(
     id="nonfinite-tensors",
-    title="Numbers that are not finite in tensors that no optimizer trains",
+    title="Not finite, in tensors that no optimizer trains",
     severity=Severity.CRITICAL,
     condition="A tensor that no optimizer trains, such as a normalisation's statistics or an average of the weights, "
     "is infinite or NaN somewhere.",
     why="The trained weights may be fine, but what the model computes is NaN all the same.",
-    action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
+    action="Go back to the last checkpoint without them. Lower the learning rate or clip the gradients before you "
+    "train on",
     source="IEEE 754: NaN and infinity survive moving averages",
 )
 
@@ -48,19 +50,19 @@ NEGATIVE = Kind(
     title="Negative second moments",
     severity=Severity.CRITICAL,
     condition="v < 0 somewhere.",
-    why="v is an average of squares, so a negative one is damaged, or is another tensor read as v; its root is NaN.",
-    action="Compare the file with a copy of it, and check that this tensor really is the second moment",
+    why="v is an average of squares and can't be negative. It is damaged, or another tensor was read as v.",
+    action="Compare the file with a copy, and check that this tensor really is the second moment",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v averages g²",
     metrics=("negative_second_moment",),
 )
 
 BOUND = Kind(
     id="moment-bound-violated",
-    title="Moments that no gradients can have left behind",
+    title="Moments that no gradients can leave behind",
     severity=Severity.CRITICAL,
     condition="max |m|/√v > (1 + moment_bound_slack) · (1-β1)/√(1-β2) · √Σ_{j<t} (β1²/β2)^j.",
-    why="The betas, the step or the pairing of m and v is wrong, or the state is damaged: no gradients leave such "
-    "averages behind (Cauchy and Schwarz's inequality).",
+    why="No gradients leave such averages behind (Cauchy and Schwarz's inequality). The betas or the step are wrong, "
+    "m and v are paired wrongly, or the state is damaged.",
     action="Give the betas that were used (--beta-1, --beta-2); if they are right, don't trust these tensors' state",
     source="Cauchy and Schwarz; 7.27 at (0.9, 0.999) for t → ∞",
     thresholds=("moment_bound_slack",),

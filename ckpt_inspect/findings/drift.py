@@ -21,8 +21,8 @@ DRIFTED = Kind(
     condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
     "or less, than it did in the median tensor (of three or more), in a tensor that isn't found starved or below ε; "
     "the first: of those since state was last not carried on.",
-    why="Their gradients grew or faded by a different factor than those of the other tensors, and E follows.",
-    action="Look in the figures for when it happened; a tensor whose E rises alone is losing its gradient",
+    why="Their gradients grew or shrank more than those of the other tensors, and E follows.",
+    action="See in the figures when it happened. A tensor whose E rises alone is losing its gradient",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
     thresholds=("drift_decades",),
     metrics=("effective_lr",),
@@ -30,13 +30,13 @@ DRIFTED = Kind(
 
 SPREAD = Kind(
     id="spread-growing",
-    title="Effective learning rates that spread apart within a tensor",
+    title="E spreads apart within a tensor",
     severity=Severity.INFO,
     condition="log10(E95/E5), E5 and E95 the 5 % and 95 % quantiles of E over touched elements, grew by at least "
     "spread_decades from the first to the newest checkpoint; the first: of those since state was last not carried on.",
-    why="Some elements' gradients fade (dead units, rare inputs) while others' go on: the large E belong to those "
-    "that have next to none, and the first gradient they get moves them too far.",
-    action="Look at the tensor's distribution and at its starved elements",
+    why="The gradients of some elements fade (dead units, rare inputs), and their E grows: the next gradient that "
+    "they get moves them too far.",
+    action="Look at the tensor's distribution, and for elements that get no gradient any more",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
     thresholds=("spread_decades",),
     metrics=("effective_lr",),
@@ -49,9 +49,9 @@ STUCK = Kind(
     condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more, "
     "with a β1 of at least 0.8; not where noise could give as much, nor where gradients have grown since the "
     "checkpoint before. Only worth knowing where β1 is assumed.",
-    why="Adam then moves every element by the full learning rate, always to the same side; values near 1 in many "
-    "tensors precede a divergence.",
-    action="See whether the loss still falls; lower the learning rate if it doesn't",
+    why="Adam then moves every element by the full learning rate, always to the same side. Values near 1 in many "
+    "tensors are a sign that training is about to diverge.",
+    action="See whether the loss still falls. If it doesn't, lower the learning rate",
     source="Balles & Hennig, arXiv 1705.07774; Molybog et al., arXiv 2304.09871",
     thresholds=("stuck_direction",),
     metrics=("signal_to_noise",),

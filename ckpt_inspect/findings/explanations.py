@@ -64,7 +64,7 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "effective_lr_mean": (
         "mean(E) over touched elements",
-        "A few large elements dominate it: read it beside the median.",
+        "A few large elements decide it: read the median as well.",
         ADAM,
     ),
     "effective_lr_histogram": ("count of edge[i] <= E < edge[i+1]", "Two humps mean two kinds of elements.", ADAM),
@@ -112,33 +112,34 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "window_displacement": (
         "√mean((θ2 - θ1)²)/k, k updates apart, over path_elements elements of the tensor",
-        "How far a weight came per update, on a straight line: well below update_rms, the weights go to and fro.",
+        "How far a weight came per update, on a straight line. If it is well below update_rms, the weights go to and "
+        "fro.",
         "MosaicML's OptimizerMonitor logs the updates' own size",
     ),
     "window_cosine": (
         "d2·d1/(‖d2‖·‖d1‖), d the displacement θ2 - θ1 of a window, d1 of the one before",
-        "Near 1: the weights go on as before. Near 0: each window goes its own way. Below 0: they turn back, as where "
-        "they swing around a minimum or along a steep valley.",
+        "Near 1: the weights go on as before. Near 0: each window has a direction of its own. Below 0: they turn "
+        "back, as when they swing around a minimum.",
         "the cosine of two displacements",
     ),
     "path_distance": (
         "√mean((θ - θ1)²), θ1 of the first checkpoint of the path",
-        "How far the weights have come in all. It stops growing where training only shakes them. In a run of more than "
+        "How far the weights have come in all. It stops growing when training only shakes them. In a run of more than "
         "2,000 checkpoints it is unknown: it would need the first checkpoint, and a long store is added to by its last "
         "rows alone.",
         "the distance between two states of the weights",
     ),
     "path_straightness": (
         "‖Σd‖/Σ‖d‖ over the displacements d between checkpoints",
-        "1: a straight line. About 1/√n after n displacements that don't depend on each other. Near 0: the weights "
-        "come back to where they were. The way between checkpoints is not seen, so that checkpoints which lie further "
-        "apart make it look straighter: compare runs that were saved equally often.",
+        "1: a straight line. About 1/√n: n displacements in random directions. Near 0: the weights come back to where "
+        "they were. Checkpoints that lie further apart make a path look straighter: compare runs that were saved "
+        "equally often.",
         "the end-to-end distance of a path over its length",
     ),
     "path_elements": (
         "elements of the tensor that were followed",
-        "With 16 elements a displacement is right within about 20 % (one standard deviation, if elements move "
-        "independently). Where checkpoints are compared to infer what no file holds, the elements compared are "
+        "With 16 elements a displacement is right within about 20 %. Where checkpoints are compared to infer what no "
+        "file holds, the elements compared are "
         "followed, up to a million in all; elsewhere, and after the first 512 checkpoints of a run, at most 16 of each "
         "tensor.",
         "which elements are looked at is decided by the tensor's size alone",
@@ -161,7 +162,7 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "update_to_weight": (
         "‖Δ‖/‖θ‖",
-        "About 1e-3 is healthy; above 1e-2 too fast; below 1e-4 barely learning.",
+        "About 0.001 is usual. Above 0.01 the tensor changes too fast, below 0.0001 it hardly learns.",
         "Karpathy, makemore part 3; MosaicML's OptimizerMonitor",
     ),
     "weight_rms": ("√mean(θ²)", "Read its trend over the run.", "OLMo logs a similar figure"),
@@ -174,7 +175,7 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "epsilon_dominated": (
         "share of touched elements with √v < ε, at this rule's place of ε",
-        "Above 0 for a whole tensor: its learning signal is lost in ε.",
+        "Near 1, the tensor's gradients are lost in ε.",
         "Wortsman et al., arXiv 2309.14322",
     ),
     "untouched": (
@@ -189,14 +190,14 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "lost_in_rounding": (
         "share of elements with 0 < |Δ| < ½ ulp(θ)",
-        "There the update never reaches the weight.",
+        "There the update is too small to change the weight.",
         "IEEE 754",
     ),
     "nonfinite": ("count of elements of which θ, m or v is infinite or NaN", "Any is critical.", "IEEE 754"),
     "negative_second_moment": ("count of v < 0", "Any is critical: v averages squares.", ADAM),
     "moment_ratio_max": (
         "max |m|/√v over touched elements",
-        "Never above moment_bound for sound state read rightly.",
+        "Never above moment_bound, unless the state is damaged or was read wrongly.",
         "Cauchy and Schwarz",
     ),
     "moment_bound": (
@@ -231,7 +232,7 @@ _HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
     ),
     "window_learning_rate": (
         "θ2 - θ1 = -Σ_j α·√c2/c1·β1^j·m1/(√(β2^j·v1) + ε) over elements without a gradient",
-        "A rate in between, and no checkpoint's own: with a schedule it is another at each update.",
+        "The rate of the updates in between, not of a checkpoint: with a schedule each update has its own.",
     ),
     "rule": ("", "Which formula the figures follow. Its source is default if the file doesn't say."),
 }
@@ -298,7 +299,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "share that fell too fast",
         "Elements whose second moment can't have come from the one before.",
         "share with v2 < β2^k·v1 by more than rounding",
-        "A reset, another run, or a wrong β2.",
+        "The state was reset, it is another run, or β2 is wrong.",
         f"{ADAM}, Algorithm 1",
     ),
 )

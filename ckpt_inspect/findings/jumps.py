@@ -21,10 +21,10 @@ JUMPED = Kind(
     "the windows before (the last 32, four of them known) or more, and the weights' RMS changes by the factor "
     "jump_growth or more, in a tensor of two or more axes that is no bias; critical if it changes by a factor of ten "
     "or more in one.",
-    why="Weights that moved evenly and then are thrown far away in a few updates have diverged: what had been learned "
-    "is mostly lost, and a small last update says nothing of it.",
-    action="Go back to the checkpoint before, and find what happened there: a higher learning rate, a broken batch, or "
-    "weights that were loaded from elsewhere",
+    why="Weights that moved evenly were suddenly thrown far away: the training diverged, and most of what it had "
+    "learned is lost. Small updates later don't bring it back.",
+    action="Go back to the checkpoint before, and find out what happened: a higher learning rate, a broken batch, or "
+    "weights loaded from elsewhere",
     source="our choice: no healthy run of ours does that",
     thresholds=("jump_factor", "jump_growth"),
     metrics=("window_displacement", "weight_rms", "learning_rate"),
@@ -74,8 +74,8 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     yield history.finding(
         JUMPED,
         f"The weights of {history.counted(places, row)} jumped on the way to {history.at(row)}: "
-        f"{history.named(places, sizes)}; an update moved them at least ×{figure(least)} as far as in any window "
-        f"before{_of_rates(*rates)}{again}",
+        f"{history.named(places, sizes)}; each update moved them at least {figure(least)} times as "
+        f"far as ever before{_of_rates(*rates)}{again}",
         thresholds,
         rows=(row - 1, row),
         parameters=places,

@@ -17,13 +17,13 @@ from ckpt_inspect.update_rules import find_implementation, find_rule
 
 INFERRED = Kind(
     id="hyperparameters-inferred",
-    title="Hyperparameters that no file holds, and that aren't the default",
+    title="Hyperparameters inferred, and not the default",
     severity=Severity.INFO,
     condition="beta_1, beta_2, epsilon or weight_decay has the source inferred in the newest checkpoint, by what it "
     "and others of the run tell together, and differs from the implementation's default.",
-    why="Figures of this run are right only with these values: pass them on to whoever reads a single file or "
-    "resumes the training.",
-    action="See that the training's code says the same",
+    why="The figures are right only with these values, and no file holds them: pass them on to whoever reads a single "
+    "checkpoint or resumes the training.",
+    action="Check that the training's code says the same",
     source="elements that no gradient reached between two checkpoints decay, and move, by these values alone",
     metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
 )
@@ -34,10 +34,10 @@ ASSUMED = Kind(
     severity=Severity.INFO,
     condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint, and no other "
     "checkpoint of the run holds it.",
-    why="The file doesn't hold them, so the implementation's defaults are used; if the training used others, the "
-    "figures that depend on them are wrong.",
+    why="The file doesn't hold them, so the implementation's defaults are used. If the training used others, the "
+    "figures are wrong.",
     action="Give those that were used",
-    source="measured: wrong betas put the last update 76 % off, an ε of 1e-2 in place of 1e-7 2.7 times",
+    source="measured: with wrong betas the last update was 76 % off, with an ε of 0.01 in place of 10⁻⁷ 2.7 times",
     metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
 )
 
@@ -46,7 +46,8 @@ RATE_UNKNOWN = Kind(
     title="Learning rate not known",
     severity=Severity.INFO,
     condition="The learning rate has the source unknown in the newest checkpoint.",
-    why="Effective learning rates are E/α, exact but relative, and the size of the updates is not known.",
+    why="Effective learning rates are given as E/α, which is exact but relative. How large the updates were is not "
+    "known.",
     action="Give the learning rate of the last update with --learning-rate",
     source="the layouts that save no learning rate: TF1 without .meta, BERT, schedules in TensorFlow's checkpoints",
     metrics=("learning_rate",),
@@ -57,9 +58,8 @@ AMBIGUOUS = Kind(
     title="Update rule not read: the usual one is assumed",
     severity=Severity.INFO,
     condition="The rule has the source default in the newest checkpoint.",
-    why="Other rules leave state of the same names behind, and one rule's formula on another's state is wrong by up "
-    "to a factor of 30.",
-    action="Say which one it was with --rule",
+    why="Other rules name their state alike, and the formula of the wrong one can be off by a factor of 30.",
+    action="Say which rule it was with --rule",
     source="measured: LAMB read as Adam is 31 times off, RAdam 30, Nadam 1.4",
     metrics=("rule",),
 )
@@ -70,8 +70,8 @@ ONE_RATE = Kind(
     severity=Severity.INFO,
     condition="The learning rate has the source given in two or more checkpoints, is the same in all, and is of "
     "no table.",
-    why="Schedules and callbacks change the rate during a run; where the rate was different, effective learning "
-    "rates and updates are wrong by the same factor.",
+    why="Schedules and callbacks change the rate during a run. Where it was different, effective learning rates and "
+    "updates are wrong by the same factor.",
     action="If it was not constant, give a table: --learning-rate FILE.csv, with lines step,learning_rate",
     source="E has the rate of each checkpoint's own last update",
     metrics=("learning_rate", "effective_lr"),
@@ -79,13 +79,13 @@ ONE_RATE = Kind(
 
 CONTRADICTED = Kind(
     id="hyperparameter-contradicted",
-    title="A hyperparameter that the run's checkpoints refute",
+    title="A hyperparameter that the checkpoints contradict",
     severity=Severity.WARNING,
     condition="Between two checkpoints of the run moments or weights changed as they can't have with the value that is "
     "assumed, or read: v fell further than β2^k lets it, or a weight moved further than the rate lets it.",
-    why="Every figure computed with this value is wrong: the effective learning rate, the last update, and findings "
+    why="Every figure that depends on this value is wrong: the effective learning rate, the last update, and findings "
     "about them.",
-    action="Give the value that was used; if it is the one in the file, a callback changed it since, or these are "
+    action="Give the value that was used. If it is the one in the file, a callback changed it since, or these are "
     "checkpoints of several trainings",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
     metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
@@ -112,7 +112,7 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
         where = str(history.newest(f"{told[0]}_where"))
         yield history.finding(
             INFERRED,
-            f"No file holds it, and the run's checkpoints tell: {values} ({told[0]} by {where})",
+            f"No file holds {values}, but the checkpoints show it ({told[0]}: {where})",
             thresholds,
             evidence=[history.evidence(-1, **{name: float(history.newest(name)) for name in told})],
         )
@@ -152,7 +152,7 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
             thresholds,
             rows=rows,
             evidence=[history.evidence(last, None, **figures)],
-            action=f"{CONTRADICTED.action}: {_option(history.name, name)}",
+            action=CONTRADICTED.action.replace("was used", f"was used ({_option(history.name, name)})", 1),
         )
 
 

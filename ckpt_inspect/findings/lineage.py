@@ -22,8 +22,8 @@ RESET = Kind(
     title="Step counter fell back",
     severity=Severity.CRITICAL,
     condition="The optimizer's step is smaller than in the checkpoint before.",
-    why="A counter that starts anew makes the bias correction inflate or shrink the next updates, and usually the "
-    "moments are gone as well.",
+    why="Bias correction depends on the counter, so the next updates are too large or too small. Usually the moments "
+    "are gone as well.",
     action="Restore the optimizer together with the model (one tf.train.Checkpoint of both, or the whole model); if "
     "these are two runs, analyse them separately",
     source="tensorflow/tensorflow#44670, keras-team/keras#16983, keras-team/tf-keras#70",
@@ -36,8 +36,8 @@ LOST = Kind(
     severity=Severity.CRITICAL,
     condition="For at least half of the sampled elements v2 < ½·β2^k·v1, k being the updates from one checkpoint to "
     "the next; or all moments are 0 at a step above 0.",
-    why="The averages of the gradients that training had built up are gone: v can't fall by more than β2^k in k "
-    "updates, unless it is set back.",
+    why="The averages of the gradients are gone: in k updates v can't fall below β2^k of what it was, unless it is "
+    "set back.",
     action="Restore the optimizer together with the model, and make sure that its variables exist before that; if "
     "these are two runs, analyse them separately",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
@@ -46,12 +46,12 @@ LOST = Kind(
 
 BROKEN = Kind(
     id="lineage-broken",
-    title="Second moments that can't have come from those before",
+    title="Second moments fell faster than they can",
     severity=Severity.WARNING,
     condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any "
     "number of them where β2 is assumed and a smaller one, of at least 0.9, explains the fall.",
-    why="β2 is smaller than assumed, these checkpoints are not of one run, or some variables were made anew: v can't "
-    "fall by more than β2^k in k updates.",
+    why="In k updates v can't fall below β2^k of what it was. So β2 is smaller than assumed, these checkpoints are "
+    "not of one run, or some variables were made anew.",
     action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
     metrics=("second_moment_sample",),
@@ -62,10 +62,10 @@ REPEATED = Kind(
     title="Several checkpoints of one step",
     severity=Severity.INFO,
     condition="Two or more checkpoints in a row have the same step, above 0, and parameters in common.",
-    why="If their moments are the same, no update was made in between, and the run has fewer points than checkpoints; "
-    "if not, they are of two trainings, or of one that was set back.",
-    action="Nothing, if a state was saved twice, as at the end of a training or as the best so far; if their moments "
-    "differ, see whether all are of one run",
+    why="If their moments are the same, one state was saved several times. If not, they are of two trainings, or of "
+    "one that was set back.",
+    action="Nothing, if a state was saved twice, as at the end of a training or as the best so far. If their moments "
+    "differ, check that all are of one run",
     source="the counters in the files",
     metrics=("step", "first_moment_rms", "second_moment_mean"),
 )

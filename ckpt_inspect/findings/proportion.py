@@ -13,7 +13,7 @@ from ckpt_inspect.findings.roles import are_biases
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import figure, percent, setting
 
-_RULE_OF_THUMB = "Karpathy, makemore part 3: about 1e-3 is healthy"
+_RULE_OF_THUMB = "Karpathy, makemore part 3: about 0.001 is healthy"
 
 TOO_LARGE = Kind(
     id="updates-too-large",
@@ -21,9 +21,9 @@ TOO_LARGE = Kind(
     severity=Severity.WARNING,
     condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes that is not a bias; "
     "unless the threshold is given, not in the first 1/(1-β1) updates (10), where m has averaged too few gradients.",
-    why="At a hundredth a step, a hundred steps replace the weights: the training of such a layer is noisy or "
-    "diverges.",
-    action="Lower the learning rate, or that of these layers; early in a warm-up or with weights near 0 it may pass",
+    why="At 1 % a step, a hundred steps replace the weights: such a layer trains noisily, or diverges.",
+    action="Lower the learning rate, or that of these layers. Early in a warm-up, or with weights near 0, it may pass "
+    "by itself",
     source=_RULE_OF_THUMB,
     thresholds=("update_to_weight_max",),
     metrics=("update_to_weight",),
@@ -35,8 +35,8 @@ TOO_SMALL = Kind(
     severity=Severity.INFO,
     condition="0 < ‖Δ‖/‖θ‖ < update_to_weight_min for the last update, in a tensor of two or more axes that is no "
     "bias, whose gradients are neither gone nor below ε, and whose update is not lost in rounding.",
-    why="Such a layer barely learns: a thousand such updates, all in one direction, change it by less than a tenth.",
-    action="Raise the learning rate, unless a schedule has brought it down, or the loss is as low as it gets",
+    why="Such a layer barely learns: a thousand such updates, all in one direction, change it by less than 10 %.",
+    action="Raise the learning rate, unless a schedule lowered it on purpose or the loss is as low as it gets",
     source=_RULE_OF_THUMB,
     thresholds=("update_to_weight_min",),
     metrics=("update_to_weight",),
@@ -47,8 +47,8 @@ DECAY_OUTWEIGHS = Kind(
     title="Weight decay outweighs the gradient",
     severity=Severity.WARNING,
     condition="d·‖θ‖/‖Δ‖ >= decay_share, d being the share of θ that decoupled decay removes in a step.",
-    why="Most of the last update was decay: such weights shrink towards 0 whatever the data say.",
-    action="Exclude these tensors from decay, lower it, or see why their gradients are so small",
+    why="Most of the last update was weight decay: such weights shrink towards 0, whatever the data say.",
+    action="Exclude these tensors from weight decay, lower it, or see why their gradients are so small",
     source="Loshchilov & Hutter, arXiv 1711.05101",
     thresholds=("decay_share",),
     metrics=("decay_balance",),
@@ -60,9 +60,9 @@ EQUILIBRIUM = Kind(
     severity=Severity.INFO,
     condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1 after 1/(2d) updates or more, d being the "
     "share of θ that decoupled decay removes in a step, in a tensor that is not a bias.",
-    why="Decay removes as much of the weights' norm as the updates, a random walk, add: the norm stands still, and "
-    "decay and learning rate together set how fast the weights turn.",
-    action="Nothing; from here on a change of the learning rate changes the speed only until a new balance is found",
+    why="Decay takes as much off the weights' norm as the updates add. The norm stands still, and decay and learning "
+    "rate together set how fast the weights turn.",
+    action="Nothing. A change of the learning rate now changes the speed only until there is a new balance",
     source="Kosson et al., arXiv 2305.17212: rotational equilibrium",
     thresholds=("decay_equilibrium",),
     metrics=("decay_balance", "update_to_weight"),

@@ -22,8 +22,8 @@ STARVED_TENSORS = Kind(
     condition="mean(v2) = β2^k·mean(v1) to rounding over the last k updates, with k >= 10 and β2^(-k/2) >= "
     "starved_inflation, or k >= 10 alone if it holds of at least the share standstill of the tensors; and m, if there "
     "is one, is not larger than β1^k leaves of it.",
-    why="Nothing was added to v all that time: the tensor has been frozen or cut off, and E inflates like β2^(-k/2) "
-    "until the first gradient comes, which then moves it too far. Where most tensors are, training stands still.",
+    why="Nothing was added to v all that time: the tensor is frozen, or cut off from the loss. Meanwhile E grows like "
+    "β2^(-k/2), so that the next gradient moves the tensor too far. If it is most tensors, training stands still.",
     action="Nothing, if it was frozen on purpose; otherwise look for what cut it off from the loss",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
     thresholds=("starved_inflation", "standstill"),
@@ -36,9 +36,9 @@ STARVED = Kind(
     severity=Severity.INFO,
     condition="In at least the share starved of a tensor's sampled elements v2 = β2^k·v1 to rounding over the last k "
     "updates, with k >= 10 and β2^(-k/2) >= starved_inflation, and v is small enough to show gradients of m's size.",
-    why="These elements saw no gradient all that time (dead units, rare tokens): their E inflates like β2^(-k/2) "
-    "until the first gradient comes, which then moves them too far.",
-    action="Look for units that died; for rare tokens take a rule that leaves untouched rows alone (LazyAdam), or a "
+    why="These elements got no gradient all that time (dead units, rare tokens). Meanwhile E grows like β2^(-k/2), so "
+    "that the next gradient moves them too far.",
+    action="Look for units that died. For rare tokens use LazyAdam, which leaves rows without a gradient alone, or a "
     "smaller β2",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
     thresholds=("starved", "starved_inflation"),
@@ -92,10 +92,10 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 
 def _since_when(history: History, interval: Interval) -> str:
-    """Since when, and how far E grew for it: `in the 300 updates since m-200.h5 (their E grew ×1.16 for it)`."""
+    """Since when, and how far E grew for it: `in the 300 updates since m-200.h5 (meanwhile their E grew ×1.16)`."""
     since = history.checkpoints[interval.before]
     updates = counted(interval.updates, "update")
-    return f"in the {updates} since {since} (their E grew ×{figure(interval.inflation)} for it)"
+    return f"in the {updates} since {since} (meanwhile their E grew ×{figure(interval.inflation)})"
 
 
 class Places(NamedTuple):

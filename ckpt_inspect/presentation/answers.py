@@ -150,14 +150,13 @@ def _moved(asked: Asked) -> Iterator[str]:
             share = distances[-1] / s.values("weight_rms")[first, at]
         own = share[np.isfinite(share)]
         if own.size and own.any():
-            middle = float(np.median(own))
-            middle = float(f"{middle:.2g}")
-            far = f"about {whole(middle)} times" if middle >= _TIMES else f"about {percent(middle)} of"
+            middle = float(f"{float(np.median(own)):.1g}")  # 16 elements of a tensor tell no more
+            far = f"roughly {whole(middle)} times" if middle >= _TIMES else f"roughly {percent(middle)} of"
             its = "its" if own.size == 1 else "their"
             who, how = ("it", "") if own.size == 1 else ("each", " (median)")
             yield (
-                f"{asked.of(s.optimizer)}{_tensors(own.size, s, at)} moved by {far} {its} norm since {when}{how}, as "
-                f"some elements of {who} tell."
+                f"{asked.of(s.optimizer)}{_tensors(own.size, s, at)} moved by {far} {its} norm since {when}{how}, "
+                f"estimated from some elements of {who}."
             )
 
 
@@ -271,10 +270,10 @@ def _resume(asked: Asked) -> Answer:
     names = asked.checkpoints
     fallen = asked.found("step-reset", "state-lost")
     if asked.breaks or fallen:
-        text = f"The state was not carried on {_where_broken(asked)}." if asked.breaks else ""
+        is_told = fallen and len(asked.breaks) <= 1
+        text = "" if is_told else f"The state was not carried on {_where_broken(asked)}."
         tone: Tone = "trouble" if fallen else "look"
-        weights = {str(e.figures["weights"]) for f in fallen for e in f.evidence if "weights" in e.figures}
-        word = _WORDS_OF_LOSS.get(weights.pop() if len(weights) == 1 else "", "Yes, or these are two trainings")
+        word = _WORDS_OF_LOSS.get(_weights_told(fallen), "Yes, or these are two trainings")
         return Answer(question, word, " ".join(filter(None, [text, _told(fallen)])), tone, metrics)
     if len(names) < 2:
         return Answer(question, "Can't tell", "The checkpoint before it is needed for that.", "unknown", metrics)
@@ -282,7 +281,7 @@ def _resume(asked: Asked) -> Answer:
         text = "Not every checkpoint's step is known, so a loss of state may be hidden. None is visible."
         return Answer(question, "Can't tell", text, "unknown", metrics)
     if any(not np.isfinite(floats(s.heads["beta_2"])).all() if "beta_2" in s.heads else True for s in asked.series):
-        text = "No step falls, but β2 is not known, so that moments can't be compared from checkpoint to checkpoint."
+        text = "No step falls, but β2 is not known, so moments can't be compared from checkpoint to checkpoint."
         return Answer(question, "Can't tell", text, "unknown", metrics)
     if asked.found("lineage-broken") or any(of["beta_2"][2] for of in asked.values.values() if "beta_2" in of):
         text = (
@@ -292,12 +291,18 @@ def _resume(asked: Asked) -> Answer:
         return Answer(question, "Can't tell", text, "unknown", metrics)
     steps = " and ".join(f"from {whole(s.steps[0])} to {whole(s.steps[-1])}" for s in asked.series)
     text = (
-        f"Nothing tells of a loss of state: the step goes {steps} and never falls, and no second moment fell faster "
-        "than β2 lets it"
+        f"Nothing was lost, as far as the files show: the step goes {steps} and never falls, and no second moment "
+        f"fell faster than β2 lets it"
         f"{', as far as they are finite' if asked.found('nonfinite-state') else ''}. "
-        "A resume that restored everything leaves no trace."
+        "A resume that restored everything can't be seen."
     )
     return Answer(question, "No", text, "good", metrics)
+
+
+def _weights_told(fallen: Sequence[Finding]) -> str:
+    """What became of the weights where the state was not carried on; empty if that is not known, or differs."""
+    told = {str(e.figures["weights"]) for f in fallen for e in f.evidence if "weights" in e.figures}
+    return told.pop() if len(told) == 1 else ""
 
 
 _WORDS_OF_LOSS = {"carried on": "Yes", "others": "No, but these are two trainings"}
@@ -334,7 +339,7 @@ def _epsilon(asked: Asked) -> Answer:
         f"ε = {value} is {_DOUBTS[source]}, because no file holds it." for value, source, _ in own if source in _DOUBTS
     ]
     if any(is_contradicted for *_, is_contradicted in own):
-        told = ["The run's own checkpoints contradict the ε that this is for."]
+        told = ["The run's own checkpoints contradict the ε that this rests on."]
         return Answer(question, "Can't tell", " ".join(told), "unknown", metrics)
     text = "Every touched element's √v is above ε."
     if share:
@@ -392,9 +397,10 @@ def _changed(asked: Asked) -> Answer:
     found = asked.found("hyperparameters-changed", "layer-drifted", "spread-growing")
     rates = {s.optimizer: known(floats(s.heads["learning_rate"])) for s in asked.series}
     scalings = {s.optimizer: _rates_moved(asked, s) for s in asked.series}
-    broken = asked.found("nonfinite-state")
+    broken, fallen = asked.found("nonfinite-state"), asked.found("step-reset", "state-lost")
     words = (
         ("Its numbers are no longer finite", bool(broken)),
+        ("Another training begins", bool(asked.breaks) and _weights_told(fallen) == "others"),
         ("The optimizer's state was not carried on", bool(asked.breaks)),
         ("Hyperparameters", any(f.id == "hyperparameters-changed" for f in found)),
         ("The learning rate", any(map(has_changed, rates.values()))),
@@ -405,7 +411,7 @@ def _changed(asked: Asked) -> Answer:
     jumps = list(_jumps(asked))
     told += jumps
     told += [f"Not finite {since(f)}." for f in broken[:1]]
-    told += [f"The state was not carried on {_where_broken(asked)}."] if asked.breaks else []
+    told += [f"The state was not carried on {_where_broken(asked)}."] if asked.breaks and not fallen else []
     is_odd = broken or asked.breaks or jumps or any(f.severity > Severity.INFO for f in found)
     tone: Tone = "look" if is_odd else "good"
     word = next(word for word, is_so in words if is_so)
@@ -451,8 +457,8 @@ def _rates_moved(asked: Asked, s: OptimizerSeries) -> str:
     low, high = min(own, key=own.__getitem__), max(own, key=own.__getitem__)
     ends = dict.fromkeys((low, high))
     told = " to ".join(f"{ratio_text(own[name])} ({name})" for name in ends)
-    since = f" since {asked.checkpoints[asked.breaks[-1].start]}" if asked.breaks else ""
-    return f"; the median of E/α went to {told} of what it was first{since}"
+    since = asked.checkpoints[asked.breaks[-1].start] if asked.breaks else "the first checkpoint"
+    return f"; since {since} the median of E/α changed by {told}"
 
 
 def _last_over_first(values: Floats) -> float:

@@ -405,7 +405,7 @@ def test_the_figures_are_those_of_the_arrays(made: Callable[[str], Analyses]) ->
 def test_starved_elements_are_told_with_how_far_their_rates_grew(made: Callable[[str], Analyses]) -> None:
     """β2^(-k/2) over 300 updates."""
     found = the("starved-tensors", findings_of(made("starved-tensors")))
-    assert f"in the 300 updates since m-200.h5 (their E grew ×{0.999**-150:.3g} for it)" in found.title
+    assert f"in the 300 updates since m-200.h5 (meanwhile their E grew ×{0.999**-150:.3g})" in found.title
     assert found.steps == (200, 500)
 
 

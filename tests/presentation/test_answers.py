@@ -45,8 +45,8 @@ def test_a_healthy_run_has_short_answers() -> None:
     ]  # fmt: skip
     assert {a.tone for a in found} == {"good"}
     assert found[LEARNING].text == (
-        "The 2 weight matrices moved by about 20 % of their norm since the first checkpoint (median), as some elements "
-        "of each tell. The last update changed 4 of 4 tensors. Checkpoints don't say whether the loss falls."
+        "The 2 weight matrices moved by roughly 20 % of their norm since the first checkpoint (median), estimated from "
+        "some elements of each. The last update changed 4 of 4 tensors. Checkpoints don't say whether the loss falls."
     )
     assert "the step goes from 100 to 300 and never falls" in found[RESUME].text
 
@@ -55,12 +55,12 @@ def test_changes_are_told_of_what_came_since_state_was_carried_on() -> None:
     """Not across the loss, and what can be trusted says so."""
     frame = healthy(4, learning_rate=1e-3)
     frame["effective_lr_median"] = [1.0, 1.0, 8.0, 16.0] * 4
-    assert "went to ×16 (dense/kernel) of what it was first." in asked(frame)[CHANGED].text
+    assert "since the first checkpoint the median of E/α changed by ×16 (dense/kernel)." in asked(frame)[CHANGED].text
     found = asked(frame, segments=(Segment(0, 2, "start"), Segment(2, 4, "state-lost")))
-    assert "went to ×2 (dense/kernel) of what it was first since ckpt-3." in found[CHANGED].text
+    assert "since ckpt-3 the median of E/α changed by ×2 (dense/kernel)." in found[CHANGED].text
     assert "At ckpt-3 state was not carried on" in found[TRUST].text
     jumped = asked(frame, segments=(Segment(0, 2, "start"), Segment(2, 4, "rate-jumped")))
-    assert "went to ×16" in jumped[CHANGED].text
+    assert "changed by ×16" in jumped[CHANGED].text
 
 
 def test_nothing_is_asked_of_a_run_without_an_optimizer() -> None:
@@ -210,7 +210,7 @@ def test_how_far_weights_moved_is_told_beside_their_first_norm() -> None:
     frame.loc[frame["checkpoint"] == "ckpt-1", "path_distance"] = np.nan
     frame.loc[frame["checkpoint"] != "ckpt-1", "weight_rms"] *= 1000
     frame.loc[frame["checkpoint"] != "ckpt-1", "path_distance"] *= 1000
-    assert "moved by about 200 times their norm since ckpt-1 (median)" in asked(frame)[LEARNING].text
+    assert "moved by roughly 200 times their norm since ckpt-1 (median)" in asked(frame)[LEARNING].text
 
 
 def test_what_changed_is_named_by_what_matters_most() -> None:

@@ -294,6 +294,28 @@ def test_many_parameters_are_a_fan_and_its_outermost(browser: chromium.Tab, tmp_
     assert "median of all 152" in browser.value(f"{panel}.textContent")
 
 
+@pytest.mark.parametrize(("parameters", "colours"), [(4, 2), (400, 4)])
+def test_a_layer_has_one_colour_in_all_charts(
+    browser: chromium.Tab, tmp_path: Path, parameters: int, colours: int
+) -> None:
+    """Whatever it is drawn beside; those that share a panel differ, also if there are more layers than colours."""
+    run = made_run(parameters=parameters, checkpoints=5)
+    open_charts(browser, charts_page(tmp_path, run, figures=("movement", "update-to-weight", "effective-lr")))
+    panels = browser.value(
+        "[...document.querySelectorAll('.panel')].map((panel) => [...panel.querySelectorAll('.key button')].map("
+        "(each) => [each.title.replace(/\\/[^/]*$/, ''), each.querySelector('.swatch path').getAttribute('stroke'),"
+        " each.querySelector('.swatch path').getAttribute('stroke-dasharray')]))"
+    )
+    assert len(panels) >= 6
+    for panel in panels:
+        assert len({(colour, dashes) for _, colour, dashes in panel}) == len(panel)
+    by_layer: dict[str, set[str]] = {}
+    for layer, colour, _ in (entry for panel in panels for entry in panel):
+        by_layer.setdefault(layer, set()).add(colour)
+    assert all(len(each) == 1 for each in by_layer.values())
+    assert len({colour for _, colour, _ in panels[0]}) == colours
+
+
 def test_runs_are_laid_over_each_other(browser: chromium.Tab, tmp_path: Path) -> None:
     """A panel per layer, a line per run, and their names in one key."""
     open_charts(browser, charts_page(tmp_path, made_run("one"), made_run("two", seed=1), figures=("movement",)))

@@ -104,7 +104,10 @@ class ChartDrawing {
   }
 
   draw() {
-    if (!this.isDecoded) decode(this.chart);
+    if (!this.isDecoded) {
+      decode(this.chart);
+      this.panels.forEach((panel) => panel.reserve?.());
+    }
     this.isDecoded = true;
     this.isCurrent = true;
     this.width = this.node.clientWidth;

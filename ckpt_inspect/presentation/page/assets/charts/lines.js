@@ -7,6 +7,7 @@ const MANY = 150; // checkpoints: more have a thin line, so that what lies behin
 const FAN = [0.05, 0.25, 0.5, 0.75, 0.95];
 const MARGIN = { top: 34, right: 14, bottom: 38, left: 62 };
 const HEIGHT = 290;
+const layerPlaces = new Map(); // by layer: its colour all over the page
 
 class LinesPanel {
   constructor(chart, panel, holder) {
@@ -29,6 +30,27 @@ class LinesPanel {
   }
 
   // --- which lines there are
+
+  // Few layers have their colours by their place in the model. Of many those that stand out get one when they are first
+  // drawn, that their panel has least of.
+  reserve() {
+    if (!this.chart.isOfParameters || this.isByRun) return;
+    const layersOf = (members) => [...new Set(members.map((member) => this.chart.layers[member]))];
+    const all = [...new Set(this.chart.layers)];
+    if (all.length <= COLORS) {
+      all.forEach((layer, i) => layerPlaces.has(layer) || layerPlaces.set(layer, i));
+      return;
+    }
+    const { members } = this.panel;
+    const shown = layersOf(members.length <= MOST_LINES ? members : this.outermost(members));
+    const used = new Array(COLORS).fill(0);
+    shown.filter((layer) => layerPlaces.has(layer)).forEach((layer) => { used[layerPlaces.get(layer)] += 1; });
+    shown.filter((layer) => !layerPlaces.has(layer)).forEach((layer) => {
+      const place = used.indexOf(Math.min(...used));
+      used[place] += 1;
+      layerPlaces.set(layer, place);
+    });
+  }
 
   line(run, member) {
     const { x } = this.chart.runs[run];
@@ -57,10 +79,10 @@ class LinesPanel {
   // Of several runs a layer's lines would hide each other sooner
   mostLines() { return this.isByRun ? 2 : MOST_LINES; }
 
-  // A layer has one colour all over the page, by its place in the model; dashes tell apart who shares one in a panel
+  // Dashes tell apart who shares a colour in a panel
   places() {
     const layers = [...new Set(this.chart.layers)];
-    const placeOf = new Map(layers.map((layer, i) => [layer, i % COLORS]));
+    const placeOf = new Map(layers.map((layer, i) => [layer, layerPlaces.get(layer) ?? i % COLORS]));
     return new Map(this.chart.layers.map((layer, member) => [member, placeOf.get(layer)]));
   }
 

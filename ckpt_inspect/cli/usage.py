@@ -31,7 +31,7 @@ Options of every command (ckpt-inspect COMMAND --help describes all of them):
   --step N, --rule RULE, --set OPTIMIZER.NAME=VALUE
                        what the file doesn't hold, or holds wrongly
   --epsilon-placement textbook
-                       Algorithm 1's formula rather than the implementation's
+                       epsilon where Adam's paper adds it, to compare
   --include GLOB, --exclude GLOB
                        only these parameters, all but these
   --json               one JSON document on stdout

@@ -22,7 +22,7 @@ PROMISES = {
         "findings/test_findings.py::test_nothing_is_computed_with_an_impossible_value"
     ),
     "A store in which anything": "runs/test_stored.py::test_what_cannot_be_is_refused_in_one_sentence",
-    "A store that ends the process": "runs/test_stored.py::test_damaged_bytes_never_end_the_process",
+    "A damaged store can crash HDF5's library": "runs/test_stored.py::test_damaged_bytes_never_end_the_process",
     "HDF5 checkpoints are read by a reader": (
         "formats/test_hdf5_reader.py::test_what_the_library_loops_on_is_called_damaged"
     ),

@@ -36,6 +36,10 @@ _MOST_METADATA = 1 << 20
 """Bytes of an array's own metadata."""
 
 
+_Stretches = list[tuple[int, int]]
+"""Half-open ranges of an array's elements."""
+
+
 class _Slab:
     """Elements of a flattened tensor, kept until each was read once."""
 
@@ -99,9 +103,8 @@ class Arrays:
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._decoded = 0
         self._ahead = BoxesAhead(())
-        self._expected: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        """Of boxes whose bytes are fetched ahead, by their array's name and first element: which elements will be
-        read, in stretches."""
+        self._expected: dict[str, _Stretches] = {}
+        """Of arrays whose bytes are fetched ahead: which elements will be read, in stretches."""
         self._lock = Lock()
         self._locks = {name: Lock() for name in self._opened}
 
@@ -139,10 +142,10 @@ class Arrays:
         wanted: Sequence[tuple[int, int]] = ()
         if isinstance(array, StoredArray) and self._far is not None:
             with self._lock:
-                is_expected = (name, first) in self._expected
+                expected, rest = _cut_out(self._expected.get(name, ()), first, first + size_of(box))
                 if not array.is_read_by_ranges(box):
-                    wanted = self._expected.pop((name, first), ())
-            ranges = () if is_expected else tuple(array.ranges(box, at - first, min(stop - first, size_of(box))))
+                    wanted, self._expected[name] = expected, rest
+            ranges = () if expected else tuple(array.ranges(box, at - first, min(stop - first, size_of(box))))
             if ranges:  # so that they come together, and nothing around them is fetched
                 self._far.expect(ranges, is_unpacked=True)
         return _Slab(first, array.read(box), wanted)
@@ -193,7 +196,7 @@ class Arrays:
     def _ranges_of(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[OpenFile, int, int]]:
         """Yield the bytes of files that will be read of some pieces, each once."""
         last: dict[str, tuple[int, int]] = {}
-        expected: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        expected: dict[str, _Stretches] = {}
         for name, start, stop in pieces:
             array, at = self._opened.get(name), start
             while isinstance(array, StoredArray) and at < stop:
@@ -203,10 +206,11 @@ class Arrays:
                     end = first + size_of(box)
                     yield from array.ranges(box, at - first, min(stop, end) - first)
                     last[name] = first, min(stop, end) if array.is_read_by_ranges(box) else end
-                _add_stretch(expected.setdefault((name, first), []), at, min(stop, end))
+                _add_stretch(expected.setdefault(name, []), at, min(stop, end))
                 at = min(stop, end)
         with self._lock:
-            self._expected |= expected
+            for name, stretches in expected.items():
+                self._expected.setdefault(name, []).extend(stretches)
 
     def _arrived(self, name: str, array: OpenArray, at: int) -> _Slab | None:
         """Return the slab that holds an element, if it was expected of tensorstore."""
@@ -277,7 +281,20 @@ def _check_chunk_file(place: Place, array: OpenArray, file: OpenFile) -> None:
         )
 
 
-def _add_stretch(stretches: list[tuple[int, int]], start: int, stop: int) -> None:
+def _cut_out(stretches: Iterable[tuple[int, int]], start: int, stop: int) -> tuple[_Stretches, _Stretches]:
+    """Return what of some stretches lies within a range, and the rest of them."""
+    inside: _Stretches = []
+    rest: _Stretches = []
+    for a, b in stretches:
+        if max(a, start) < min(b, stop):
+            inside.append((max(a, start), min(b, stop)))
+            rest += [(x, y) for x, y in ((a, start), (stop, b)) if x < y]
+        else:
+            rest.append((a, b))
+    return inside, rest
+
+
+def _add_stretch(stretches: _Stretches, start: int, stop: int) -> None:
     """Add a range, and join it with the last one if it goes on where that ends."""
     if stretches and stretches[-1][1] == start:
         stretches[-1] = stretches[-1][0], stop

@@ -391,7 +391,8 @@ class ObjectFile(OpenFile):
         window = (UNPACKED_WINDOW if is_unpacked else WINDOW) // (1 + len(others))
         plan = self._storage.plan(mine, window, is_later=is_later)
         for file in files:
-            file._plans = (*(other for other in file._plans if not other.is_over), plan)
+            still = tuple(other for other in file._plans if not other.is_over)
+            file._plans = (*still, plan) if is_later else (plan, *still)
             file._reader.rest()  # what was looked at so far takes memory
 
     @property

@@ -379,6 +379,24 @@ def test_bytes_that_arrive_in_several_requests_are_decompressed_as_they_lie(
         assert all(plan.is_over for plan in checkpoint._arrays._far._plans)  # type: ignore[attr-defined]
 
 
+def test_bytes_are_fetched_once_if_less_is_read_at_a_time_than_was_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each chunk of a stretch that is expected counts as expected, and none is left waiting."""
+    monkeypatch.setattr(fetch_plan, "UNIT", 700)
+    monkeypatch.setattr(fetch_plan, "LONGEST", 700)
+    (tmp_path / "run").mkdir()
+    written = write(tmp_path / "run", "zarr", "zstd", shapes={(40, 50): (6, 50)})
+    with web_server(tmp_path) as server, open_checkpoint(f"{server.address}/run") as checkpoint:
+        before = server.sent
+        checkpoint.expect([("x0", 0, 1000), ("x0", 1000, 2000)])
+        for start in range(0, 2000, 250):
+            found = checkpoint.read_range("x0", start, start + 250)
+            np.testing.assert_array_equal(found, written["x0"].ravel()[start : start + 250])
+        assert server.sent - before < checkpoint.size_bytes
+        assert all(plan.is_over for plan in checkpoint._arrays._far._plans)  # type: ignore[attr-defined]
+
+
 def test_slabs_are_kept_until_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk is decoded once if its parts are read in turns with others'."""
     written = write(tmp_path, "zarr", "zstd")

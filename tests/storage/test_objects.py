@@ -285,6 +285,21 @@ def test_what_was_looked_at_is_remembered_of_many_small_files(web: WebServer, fo
     assert web.requests == []
 
 
+def test_what_is_expected_next_is_read_of_its_own_plan(tmp_path: Path) -> None:
+    """Not of an older one that has some of it as well: neither is left waiting, nor over too early."""
+    content = bytes(range(200))
+    (tmp_path / "data").write_bytes(content)
+    with web_server(tmp_path) as server, open_file(as_path(f"{server.address}/data")) as file:
+        file.expect([(file, 0, 200)])
+        file.expect([(file, 0, 50)])
+        (again, first) = file._plans  # type: ignore[attr-defined]
+        assert file.read(0, 50) == content[:50]
+        assert (again.is_over, first.is_over) == (True, False)
+        file.expect([(file, 0, 50)], is_later=True)
+        assert file.read(0, 200) == content
+        assert [plan.is_over for plan in file._plans] == [True, False]  # type: ignore[attr-defined]
+
+
 def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:
     """nginx sends its lists so: the same checkpoints are found."""
     web.says_length = False

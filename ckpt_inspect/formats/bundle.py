@@ -526,7 +526,8 @@ def _look_at_shards(shards: Sequence[OpenFile], index: BundleIndex) -> list[Prob
         if shard.stat.kind == "absent":
             if end >= 0:
                 text = "names and shapes are there; the values that lie in this shard can't be read"
-                problems.append(Problem("missing-shard", f"{shard.path}: is missing", text, "error"))
+                what = f"{shard.path}: is missing" if shard.refusal is None else str(shard.refusal)
+                problems.append(Problem("missing-shard", what, text, "error"))
         elif shard.size < end:
             text = str(_too_short(shard.path, shard.size, f"the index says at least {end}"))
             problems.append(Problem("truncated-shard", text, "what lies behind the end can't be read", "error"))

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.errors import DamagedFileError, NotFoundError, TruncatedFileError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, TruncatedFileError
 from ckpt_inspect.storage.stream import Bytes, RangeStream
 
 
@@ -72,13 +72,19 @@ class OpenFile(ABC):
     """What messages name."""
     stat: Stat
     """As the file was when it was opened or pinned."""
+    refusal: CkptInspectError | None = None
+    """Why it could not be looked at when it was pinned, and counts as absent; None if it could."""
 
     @property
     def size(self) -> int:
         """Return the size in bytes when the file was opened; NotFoundError for a pinned file that was missing."""
         if self.stat.kind == "absent":
-            raise missing(self.path)
+            raise self.absence()
         return self.stat.size
+
+    def absence(self) -> CkptInspectError:
+        """Return the error for a pinned file that was missing, or could not be looked at."""
+        return missing(self.path) if self.refusal is None else type(self.refusal)(str(self.refusal))
 
     @abstractmethod
     def read_into(self, buffer: Bytes, offset: int) -> None:

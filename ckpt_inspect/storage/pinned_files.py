@@ -28,7 +28,14 @@ class PinnedFiles:
     def pin(self, path: Path) -> OpenFile:
         """Pin a file as it is now; if it is missing or can't be looked at, reading it raises the error. Raises
         NoAnswerError, as `pin_if_there` does."""
-        return self._pin(path, _stat(path))
+        try:
+            return self._pin(path, stat(path))
+        except NoAnswerError:
+            raise
+        except CkptInspectError as error:
+            file = self._pin(path, ABSENT)
+            file.refusal = error
+            return file
 
     def pin_if_there(self, path: Path) -> OpenFile | None:
         """Pin a file as it is now; return None, and pin nothing, if there is none."""

@@ -20,7 +20,7 @@ from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError
 from ckpt_inspect.formats.chunk_boxes import parts_of
 from ckpt_inspect.formats.orbax_elements import Elements, InFile, OpenArray
-from ckpt_inspect.storage import hidden, keep_temporarily, key_value_store
+from ckpt_inspect.storage import NoAnswerError, hidden, keep_temporarily, key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
@@ -29,6 +29,11 @@ _CACHE_BYTES = 1 << 22
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
+_BODY = re.compile(r"\s*\[http_response_body='.*?'\](?= \[|$)", re.DOTALL)
+_ANSWER = re.compile(r"\[(?:http_response_code='|HTTP code )(\d{3})")
+"""What tensorstore adds to an error of a server that answered something else than what it was asked for."""
+_GIVEN_UP = "retry attempts failed"
+_ABSENT = 404
 
 _UNREAD = (ValueError, OSError, RuntimeError, MemoryError)
 """What tensorstore raises of chunks that can't be read or decoded."""
@@ -72,7 +77,7 @@ class LibraryArray(OpenArray):
         try:
             self._store = future.result()
         except (*_UNREAD, NotImplementedError) as error:
-            raise damaged(place, error) from error
+            raise unread(place, error) from error
         self._tensorstore, self._place = tensorstore, place
         self.where = f"{place.folder}: {place.name}"
         shape = tuple(int(n) for n in self._store.shape)
@@ -85,14 +90,14 @@ class LibraryArray(OpenArray):
         try:
             return self._store[tuple(box)].read() if box else self._store.read()
         except _UNREAD as error:
-            raise damaged(self._place, error) from error
+            raise unread(self._place, error) from error
 
     def finish(self, future: Any) -> Array:
         """Wait for the elements of a box, and flatten them; raises DamagedFileError."""
         try:
             found = future.result()
         except _UNREAD as error:
-            raise damaged(self._place, error) from error
+            raise unread(self._place, error) from error
         return np.ascontiguousarray(found).reshape(-1)
 
     def read(self, box: Sequence[slice]) -> Elements:
@@ -116,7 +121,7 @@ class LibraryArray(OpenArray):
                 )
                 return InFile(keep_temporarily(parts, self._place.folder), self.dtype)
             except _UNREAD as error:
-                raise damaged(self._place, error) from error
+                raise unread(self._place, error) from error
 
 
 def open_together(tensorstore: ModuleType, places: Mapping[str, Place]) -> dict[str, LibraryArray]:
@@ -153,7 +158,7 @@ def _begin_opening(tensorstore: ModuleType, place: Place, context: Any, asked: f
     except CkptInspectError:
         raise
     except (ValueError, TypeError, RuntimeError) as error:
-        raise damaged(place, error) from error
+        raise unread(place, error) from error
 
 
 def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:
@@ -161,18 +166,34 @@ def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:
     try:
         keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": key_value_store(folder)}).result().list().result()
     except (ValueError, OSError, RuntimeError) as error:
-        raise DamagedFileError(f"{folder}: {_cause(error)}: the checkpoint is damaged; copy or restore it") from error
+        damage = DamagedFileError(f"{folder}: {_cause(error)}: the checkpoint is damaged; copy or restore it")
+        raise (_unanswered(folder, error) or damage) from error
     return any(key.endswith(b"/zarr.json") for key in keys)
 
 
-def damaged(place: Place, error: BaseException) -> DamagedFileError:
-    """Return the error for what can't be read of an array."""
-    return DamagedFileError(
+def unread(place: Place, error: BaseException) -> CkptInspectError:
+    """Return the error for what can't be read of an array: of damage, or of a server that doesn't let it be read."""
+    return _unanswered(place.folder, error) or DamagedFileError(
         f"{place.folder}: {place.name}: {_cause(error)}: the checkpoint is damaged or was not copied whole; restore it"
     )
 
 
+def _unanswered(folder: Path, error: BaseException) -> NoAnswerError | None:
+    """Return the error of a server that doesn't let a folder be read; None if it says something of what is there."""
+    text = str(error)
+    found = _ANSWER.search(text)
+    status = int(found[1]) if found else 0
+    if status == _ABSENT or not (status or _GIVEN_UP in text):
+        return None
+    advice = "try again later"
+    if status in range(300, 400):
+        advice = "tensorstore doesn't follow where it leads: copy the folder to this machine, and give that path"
+    elif status in range(400, 500):
+        advice = "check that the address and the credentials are right, and not out of date"
+    return NoAnswerError(f"{folder}: the server doesn't let it be read ({_cause(error)}); {advice}")
+
+
 def _cause(error: BaseException) -> str:
     """Return what tensorstore says, in one line and without its specification of what it opened."""
-    text = _STATUS.sub("", _NOISE.sub("", str(error))) or type(error).__name__
+    text = _STATUS.sub("", _NOISE.sub("", _BODY.sub("", str(error)))) or type(error).__name__
     return " ".join(hidden(text).split())[:400]

@@ -6,7 +6,16 @@ implements `interface.Storage`, and one line in `registry.storage_of`.
 
 from ckpt_inspect.storage.contents import read_contents
 from ckpt_inspect.storage.credentials import hidden
-from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, Identities, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import (
+    ABSENT,
+    Entry,
+    FolderStats,
+    Identities,
+    NoAnswerError,
+    OpenFile,
+    Stat,
+    Storage,
+)
 from ckpt_inspect.storage.key_value_store import key_value_store
 from ckpt_inspect.storage.local import keep_temporarily, read_pieces
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
@@ -48,6 +57,7 @@ __all__ = [
     "FolderStats",
     "Identities",
     "Location",
+    "NoAnswerError",
     "OpenFile",
     "PathLike",
     "PinnedFiles",

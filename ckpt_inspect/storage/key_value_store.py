@@ -16,6 +16,9 @@ from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.registry import absolute
 
+AGAIN: JsonObject = {"max_retries": 6, "initial_delay": "100ms", "max_delay": "2s"}
+"""How often a request is made again that failed: by itself tensorstore goes on for a quarter of an hour."""
+
 
 def key_value_store(folder: Path) -> JsonObject:
     """Return tensorstore's specification of a folder, as JSON; UnsupportedError for a place that it can't open."""
@@ -35,13 +38,13 @@ def key_value_store(folder: Path) -> JsonObject:
         credentials.keep(address, "", query, "")  # so that no message shows it
         return _web(f"{address}/{quote(path)}", query)
     if folder.scheme == "s3":
-        return {"driver": "s3", "bucket": folder.place, "path": path, **_aws()}
+        return {"driver": "s3", "bucket": folder.place, "path": path, "s3_request_retries": AGAIN, **_aws()}
     if folder.scheme == "gs":
         emulator = os.environ.get("STORAGE_EMULATOR_HOST")
         if emulator:  # of which tensorstore knows under another name alone
             os.environ["TENSORSTORE_GCS_HTTP_URL"] = emulator if "://" in emulator else f"http://{emulator}"
             os.environ.setdefault("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")  # or it complains that there is none
-        return {"driver": "gcs", "bucket": folder.place, "path": path}
+        return {"driver": "gcs", "bucket": folder.place, "path": path, "gcs_request_retries": AGAIN}
     raise UnsupportedError(
         f"{folder}: the arrays of an Orbax folder can't be read from {folder.scheme}://, which tensorstore doesn't "
         "open; copy the folder to this machine, and give that path"
@@ -49,7 +52,7 @@ def key_value_store(folder: Path) -> JsonObject:
 
 
 def _web(address: str, query: str) -> JsonObject:
-    return {"driver": "http", "base_url": f"{address}{'?' if query else ''}{query}"}
+    return {"driver": "http", "base_url": f"{address}{'?' if query else ''}{query}", "http_request_retries": AGAIN}
 
 
 def _aws() -> dict[str, JsonValue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,13 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorstore
 from support.object_servers import AZURITE, BUCKET, azure_server, google_server, s3_server, upload, web_server
 from support.orbax_sets import FOLDER
 
 from ckpt_inspect import analyze, find_checkpoints, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
-from ckpt_inspect.storage import Bytes, Stat, as_path, connecting, credentials, hidden, key_value_store, objects
+from ckpt_inspect.formats.orbax_library import Place, is_zarr3_store, open_together
+from ckpt_inspect.storage import (
+    Bytes,
+    NoAnswerError,
+    Stat,
+    as_path,
+    connecting,
+    credentials,
+    hidden,
+    key_value_store,
+    objects,
+)
 
+key_values = importlib.import_module("ckpt_inspect.storage.key_value_store")  # whose function has its name
 HAS_AZURITE = pytest.mark.skipif(AZURITE is None, reason="npm's azurite is not installed")
 CHOSEN = ("sharded", "adamax-plain", "run")
 
@@ -60,6 +74,35 @@ def test_the_same_is_read_as_from_the_disk(scheme: str, monkeypatch: pytest.Monk
                     np.testing.assert_array_equal(ours.read(key), theirs.read(key))
                 assert [s.step for s in optimizer_states(ours)] == [s.step for s in optimizer_states(theirs)]
                 theirs.finish_reading()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("error", r"503\]?\); try again later$"),
+        ("refused", r"403\]?\); check that the address and the credentials are right, and not out of date$"),
+        (
+            "circle",
+            r"302\]?\); tensorstore doesn't follow where it leads: copy the folder to this machine, and give that",
+        ),
+    ],
+)
+def test_a_server_that_refuses_an_array_is_not_called_damage(
+    fault: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tensorstore says of it names the answer; it asks no more often than anyone else."""
+    monkeypatch.setattr(key_values, "AGAIN", {**key_values.AGAIN, "initial_delay": "1ms", "max_delay": "1ms"})
+    with web_server(FOLDER) as server:
+        path = as_path(f"{server.address}/sharded")
+        server.fault, server.every = fault, 1
+        for ask in (
+            lambda: is_zarr3_store(tensorstore, path),
+            lambda: open_together(tensorstore, {"x": Place(path, "x", True, False, True)}),
+        ):
+            server.requests.clear()
+            with pytest.raises(NoAnswerError, match=rf"^{path}: the server doesn't let it be read \(.*{words}"):
+                ask()
+            assert len(server.requests) == (7 if fault == "error" else 1)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
@@ -114,7 +157,11 @@ def test_an_azure_container_is_read_as_from_a_web_server(monkeypatch: pytest.Mon
         monkeypatch.delenv(name)
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
     url = "https://lab.blob.core.windows.net/container/a%20run/"
-    assert key_value_store(as_path("az://container/a run")) == {"driver": "http", "base_url": url}
+    assert key_value_store(as_path("az://container/a run")) == {
+        "driver": "http",
+        "base_url": url,
+        "http_request_retries": key_values.AGAIN,
+    }
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "?sv=1&sig=x%3D")
     assert key_value_store(as_path("az://container/a run"))["base_url"] == f"{url}?sv=1&sig=x%3D"
     credentials.forget()
@@ -135,6 +182,7 @@ def test_a_bucket_without_credentials_is_asked_without(monkeypatch: pytest.Monke
         "driver": "s3",
         "bucket": "bucket",
         "path": "run/5/",
+        "s3_request_retries": key_values.AGAIN,
         "endpoint": "http://here",
         "aws_region": "us-east-1",
         "aws_credentials": {"type": "anonymous"},

@@ -70,6 +70,8 @@ class EmptySavedModel(Checkpoint):
         self._pinned = PinnedFiles()
         self._model, self._metadata = _pin_protobufs(folder, self._pinned)
         self.files, self.file_stats = self._pinned.paths, self._pinned.stats
+        if not self.files:
+            raise NotFoundError(f"{folder / MODEL_FILE}: is gone since it was looked for; open the checkpoint again")
         self.problems = (
             Problem("no-variables", f"{folder}: has no variables/variables.index", "no tensors are listed", "info"),
         )

@@ -15,8 +15,9 @@ import pytest
 from support.bundle_writer import write_bundle
 
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats.saved_model import EmptySavedModel
 
 NAMES = [f"vars/{i}" for i in range(4)]
 
@@ -126,3 +127,9 @@ def test_deleted(tmp_path: Path, write: Callable[[Path, float], None], name: str
         for path in list(tmp_path.iterdir()):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         assert values(checkpoint, NAMES, "is missing") <= {1}
+
+
+def test_a_saved_model_that_is_gone_by_now(tmp_path: Path) -> None:
+    """It was there when the folder was recognised."""
+    with pytest.raises(NotFoundError, match=r"saved_model\.pb: is gone since it was looked for; open the checkpoint"):
+        EmptySavedModel(tmp_path)

@@ -39,7 +39,7 @@ from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdi
 from ckpt_inspect.soundness.whole import judge_whole
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
-from ckpt_inspect.storage import PathLike, as_path, is_folder
+from ckpt_inspect.storage import NoAnswerError, PathLike, as_path, is_folder
 
 SecondReader = Callable[[Checkpoint], Iterable[Reason]]
 """Reads a checkpoint another way, and yields what differs."""
@@ -164,6 +164,8 @@ class _Work:
         """Return the verdict, and the stage if the next checkpoint can be compared with it; it is then still open."""
         try:
             checkpoint = open_checkpoint(path)
+        except NoAnswerError:
+            raise
         except (DamagedFileError, NotFoundError, UnsupportedError) as error:
             if not isinstance(error, DamagedFileError) and not is_named_so(path.name):
                 self.refused[path] = error
@@ -190,6 +192,8 @@ class _Work:
         unreadable = ""
         try:
             states = self._states(checkpoint)
+        except NoAnswerError:
+            raise
         except CkptInspectError as error:
             unreadable = str(error)
         stage = Stage(checkpoint, states or ())

@@ -18,7 +18,7 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
-from ckpt_inspect.storage import is_far
+from ckpt_inspect.storage import NoAnswerError, is_far
 from ckpt_inspect.update_rules import State
 
 THREADS = 2
@@ -126,6 +126,7 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
     """Read every tensor, and what no tensor leads to; compare `pairs` in the same pass.
 
     A tensor that can't be read is reported in its reading. Without `is_rest_read`, only the tensors of the pairs.
+    Raises NoAnswerError for a storage that can't be asked: nothing follows from that of what it holds.
     """
     jobs = sorted(_jobs(checkpoint, pairs, is_rest_read=is_rest_read), key=lambda job: -job.nbytes)
     tensors: dict[str, TensorReading] = {}
@@ -135,7 +136,9 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
         for job, result in done:
             try:
                 tensors |= result()
-            except CkptInspectError:  # noqa: PERF203 - of one of the two: each of this checkpoint's is read by itself
+            except NoAnswerError:  # noqa: PERF203 - nothing beside reading
+                raise
+            except CkptInspectError:
                 tensors |= {key: _read_alone(checkpoint, key, memory, stop) for key in job.keys}
             else:
                 if job.pair is not None:
@@ -145,6 +148,8 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
     error = ""
     try:
         checkpoint.finish_reading()
+    except NoAnswerError:
+        raise
     except CkptInspectError as reason:
         error = str(reason)
     return Reading({key: tensors[key] for key in checkpoint.tensors}, compared, error, checkpoint.check_rest())
@@ -212,6 +217,8 @@ def _read_alone(checkpoint: Checkpoint, key: str, memory: _Memory, stop: Event) 
             if stop.is_set():
                 break
             tally.add(memory.pieces.read(checkpoint, key, start, min(start + PIECE_ELEMENTS, spec.size), "alone"))
+    except NoAnswerError:
+        raise
     except CkptInspectError as error:
         return TensorReading(error=str(error))
     return tally.reading()

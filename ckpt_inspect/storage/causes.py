@@ -43,11 +43,23 @@ def lacks_ranges(error: Exception) -> bool:
     return re.search(words, _text(error)) is not None
 
 
+def is_beyond_end(error: BaseException | None) -> bool:
+    """Return whether what was asked for lies behind the end of a file."""
+    return isinstance(error, Exception) and _status(error) == 416
+
+
+BUSY = frozenset({408, 425, 429})
+"""Answers (RFC 9110, 6585) that say to ask again later, as those from 500 on do."""
+
+_EXPIRED = re.compile(r"<Code>(ExpiredToken|TokenRefreshRequired|InvalidToken|RequestTimeTooSkewed)</Code>")
+"""What S3 says, with the status of a bad request, of credentials that were right some time before."""
+
+
 def is_unanswered(error: Exception) -> bool:
     """Return whether no answer tells anything of what was asked for: there was none, or the server has failed."""
     text, status = str(error), _status(error)
     if status is not None:
-        return status >= 500
+        return status >= 500 or status in BUSY or _EXPIRED.search(text) is not None
     words = "kind: (Timeout|Connect|Interrupted)|timed out|error sending request|IncompleteBody"
     return re.search(words, text) is not None and not ("metadata" in text.lower() and "credential" in text.lower())
 
@@ -78,6 +90,7 @@ _FAILURES = (
      "closes the connection without an answer; check whether it is http:// or https://, and try again"),
     (r"incorrectly configured region|PermanentRedirect|AuthorizationHeaderMalformed",
      "is in another region; set AWS_REGION to that one"),
+    (r"kind: Redirect|redirect", "leads from one address to another without end; check the address"),
     (r"kind: Connect|error sending request", "can't be reached; check the address, the endpoint and the network"),
 )  # fmt: skip
 """What is in the text that obstore has for its developers, which alone tells these apart -> what it is about a server;
@@ -95,7 +108,8 @@ def cause(error: Exception, root: Address, *, is_anonymous: bool = False) -> str
     if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
         return "doesn't exist; check its name"
     status, said = _status(error), _message(error)
-    if isinstance(error, (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError)) or status in (401, 403):
+    refused = exceptions.UnauthenticatedError, exceptions.PermissionDeniedError
+    if isinstance(error, refused) or status in (401, 403) or _EXPIRED.search(str(error)):
         if is_anonymous:
             return (
                 f"{root} is not public, and no credentials for it were found; give them as for its provider's own tools"
@@ -106,7 +120,7 @@ def cause(error: Exception, root: Address, *, is_anonymous: bool = False) -> str
         )
     if lacks_ranges(error):
         return f"{root} doesn't send parts of a file (range requests); download it, and give the local path"
-    if status is not None and status >= 500:
+    if status is not None and (status >= 500 or status in BUSY):
         return f"{_server(error, root)} answered {_spelled(status)} each of {_tries(error)} times; try again later"
     if "metadata" in _text(error).lower() and "credential" in _text(error).lower():
         return f"no credentials for {root} were found; give them as for its provider's own tools"

@@ -20,21 +20,28 @@ import numpy as np
 from ckpt_inspect.errors import (
     ChangedFileError,
     CkptInspectError,
-    DamagedFileError,
     NotFoundError,
     RequestError,
     UnsupportedError,
 )
 from ckpt_inspect.storage import connecting
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.causes import broke_off, cause, is_unanswered, lacks_ranges, may_pass, names_bucket
+from ckpt_inspect.storage.causes import (
+    broke_off,
+    cause,
+    is_beyond_end,
+    is_unanswered,
+    lacks_ranges,
+    may_pass,
+    names_bucket,
+)
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import LEAST_WINDOW, UNPACKED_WINDOW, WINDOW, FetchPlan
 from ckpt_inspect.storage.interface import ABSENT, LENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
-from ckpt_inspect.storage.web_folder import names_in_page, read_page
+from ckpt_inspect.storage.web_folder import PageError, names_in_page, read_page
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -54,6 +61,8 @@ _LEAST_KEPT = 1 << 12
 _PAGE = 1 << 20
 """Bytes up to which an answer can be a web server's list of a folder."""
 
+_PACKINGS = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
+"""Names that `Content-Encoding` has for bytes that aren't the file's own (RFC 9110, 8.4.1)."""
 _RESTS = 30.0
 """Seconds for which a server that was given up is not asked again: of a run of many, each would wait as long."""
 _NEVER = (-math.inf, "")
@@ -203,13 +212,17 @@ class ObjectStorage(Storage):
     def _names_of_page(self, path: Path) -> list[str] | None:
         """Return the names in the list that a web server gives of a folder; None if it gives none."""
         assert isinstance(path, Address)
-        try:
-            page = read_page(path, connecting.GIVE_UP)
-        except TimeoutError as error:
-            raise NoAnswerError(
-                f"{path}: {self._root} didn't answer in time; check that it can be reached, and try again"
-            ) from error
-        return None if page is None else names_in_page(page)
+        failed, begun = 0, time.monotonic()
+        while True:
+            try:
+                page = read_page(path, connecting.GIVE_UP)
+            except PageError as error:  # noqa: PERF203 - nothing beside a request
+                failed += 1
+                if error.is_final or failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP:
+                    raise NoAnswerError(f"{path}: {self._root} {error}") from _shown(error)
+                time.sleep(min(0.1 * 2**failed, 2.0))
+            else:
+                return None if page is None else names_in_page(page)
 
     def _remembered(self, key: str) -> Stat | None:
         """Return what a listing of the folder said of it a moment ago, or of a folder above: what isn't there has
@@ -270,7 +283,8 @@ class ObjectStorage(Storage):
     def fetch(self, path: Path, expected: Stat, start: int, stop: int) -> Bytes:
         """Return bytes `start:stop` of what `stat` returned for the path.
 
-        Raises DamagedFileError if something else lies there by now, or the answer is too short.
+        Raises ChangedFileError if something else lies there by now, NoAnswerError if the server refuses what it showed
+        before: that says nothing of the file.
         """
         import obstore
 
@@ -278,18 +292,28 @@ class ObjectStorage(Storage):
 
         def get(store: ObjectStore) -> tuple[ObjectMeta, Bytes]:
             answer = obstore.get(store, key, options={"range": (start, stop)})
+            if (packing := answer.attributes.get("Content-Encoding", "")) in _PACKINGS:
+                raise UnsupportedError(
+                    f"{path}: comes compressed ({packing}), and parts of what is compressed can't be read; download "
+                    "it, unpack it, and give the local path"
+                )
             return answer.meta, np.frombuffer(memoryview(answer.bytes()), np.uint8)
 
-        found = self._ask(path, get, may_be_absent=True, is_resumed=bool(expected.version))
+        try:
+            found = self._ask(path, get, may_be_absent=True, is_resumed=bool(expected.version))
+        except NoAnswerError:
+            raise
+        except NotFoundError as error:
+            if is_beyond_end(error.__cause__) and self._look(path, key) != expected:
+                raise _replaced(path) from error
+            raise NoAnswerError(str(error)) from error.__cause__
         if found is None:
             raise ChangedFileError(f"{path}: is gone since its checkpoint was opened; open the checkpoint again")
         meta, data = found
         if _stat_of(meta) != expected:
-            raise ChangedFileError(
-                f"{path}: was replaced while its checkpoint was being read; open the checkpoint again"
-            )
+            raise _replaced(path)
         if len(data) != stop - start:
-            raise DamagedFileError(f"{path}: the server sent {len(data)} bytes of {stop - start}; try again")
+            raise NoAnswerError(f"{path}: the server sent {len(data)} bytes of {stop - start}; try again")
         return data
 
     def _ask(
@@ -344,6 +368,10 @@ class ObjectStorage(Storage):
                     with configuration_errors(self._root):
                         self._stores[query] = connect(self._root, query)
         return self._stores[query]
+
+
+def _replaced(path: Path) -> ChangedFileError:
+    return ChangedFileError(f"{path}: was replaced while its checkpoint was being read; open the checkpoint again")
 
 
 class NoRangesError(NotFoundError):

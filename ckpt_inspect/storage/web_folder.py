@@ -5,21 +5,32 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from html.parser import HTMLParser
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from urllib.parse import quote, unquote, urlsplit
 
 from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
+from ckpt_inspect.storage.causes import BUSY
 
 _PAGE = 1 << 22
 """Bytes up to which an answer can be a list: of some 30,000 names."""
+_TOO_EARLY = "ends its answers too early; check the connection, and try again"
+
+
+class PageError(Exception):
+    """No answer, or a part of one; `str()` goes on behind the server's name."""
+
+    def __init__(self, what: str, *, is_final: bool = False) -> None:
+        """`is_final`: whether it is of no use to ask again."""
+        super().__init__(what)
+        self.is_final = is_final
 
 
 def read_page(path: Address, timeout: float) -> bytes | None:
     """Return what a web server answers to a folder's address; None if it refuses, or if that is too long for a list.
 
     Not by obstore, which takes no answer whose length isn't said beforehand, as most servers don't of their lists.
-    Raises TimeoutError.
+    Raises PageError.
     """
     root = f"{path.scheme}://{path.place}"
     query, authorization = credentials.query_of(root, path.key), credentials.authorization_of(root)
@@ -28,10 +39,20 @@ def read_page(path: Address, timeout: float) -> bytes | None:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
             page: bytes = answer.read(_PAGE + 1)
-    except TimeoutError:
-        raise
-    except (OSError, HTTPException, ValueError):
+            if len(page) <= _PAGE and answer.length:  # of which `read` says nothing
+                raise PageError(_TOO_EARLY)
+    except urllib.error.HTTPError as error:
+        if error.code >= 500 or error.code in BUSY:
+            raise PageError(f"answered {error.code} ({error.reason}); try again later") from error
         return None
+    except TimeoutError as error:
+        raise PageError("didn't answer in time; check that it can be reached, and try again", is_final=True) from error
+    except (InvalidURL, ValueError):
+        return None
+    except HTTPException as error:
+        raise PageError(_TOO_EARLY) from error
+    except OSError as error:
+        raise PageError("can't be reached; check the address and the network, and try again") from error
     return page if len(page) <= _PAGE else None
 
 

@@ -12,13 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.bundle_writer import write_bundle
 from support.keras_files import Run
 from support.object_servers import WebServer, web_server
 
 import ckpt_inspect
-from ckpt_inspect.errors import ChangedFileError, NotFoundError
-from ckpt_inspect.storage import as_path, connecting, credentials, is_folder, is_gone, is_there, objects
-from ckpt_inspect.storage.interface import NoAnswerError
+from ckpt_inspect.errors import ChangedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.storage import (
+    NoAnswerError,
+    as_path,
+    connecting,
+    credentials,
+    is_folder,
+    is_gone,
+    is_there,
+    list_folder,
+    objects,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +154,88 @@ def test_a_server_that_sends_no_parts(web: WebServer, address: str) -> None:
     sentence = "doesn't send parts of a file (range requests); download it, and give the local path"
     assert str(caught.value) == f"{address}: {place} {sentence}"
     assert [command for command, _ in web.requests].count("GET") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("busy", " answered 429 (Too Many Requests) each of 7 times; try again later"),
+        ("refused", " refuses the credentials that were found; check that they are right and may read this "),
+        (
+            "expired",
+            " refuses the credentials that were found (The provided token has expired); check that they are right and "
+            "may read this ",
+        ),
+        ("circle", " leads from one address to another without end; check the address"),
+        ("packed", "comes compressed (gzip), and parts of what is compressed can't be read; download it, unpack it"),
+    ],
+)
+def test_what_a_server_refuses_is_not_called_damage(
+    fault: str, sentence: str, web: WebServer, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that was there: nobody knows of it any more than before, so that `check` gives no verdict."""
+    monkeypatch.setattr(objects, "_RESTS", 0.0)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    web.account = None
+    with ckpt_inspect.open_checkpoint(address) as checkpoint:
+        web.fault, web.every = fault, 1
+        with pytest.raises(UnsupportedError if fault == "packed" else NoAnswerError) as caught:
+            checkpoint.read("optimizer_weights/Adam/dense/kernel/m:0")
+        assert str(caught.value).startswith(f"{address}: ")
+        assert sentence in str(caught.value)
+    if fault != "packed":
+        web.fault = ""
+        objects.forget()
+        web.requests.clear()
+        ckpt_inspect.check(address)
+        web.fault, web.after = fault, len(web.requests) - 1
+        objects.forget()
+        web.requests.clear()
+        with pytest.raises(NoAnswerError, match=f"^{re.escape(address)}: "):
+            ckpt_inspect.check(address)
+
+
+def test_a_file_that_became_shorter(web: WebServer, address: str, model: Path) -> None:
+    """What lay behind its new end can't be asked for: it was replaced."""
+    whole = model.read_bytes()
+    with ckpt_inspect.open_checkpoint(address) as checkpoint:
+        model.write_bytes(whole[: len(whole) // 2])
+        objects.object_storage(as_path(address)).forget()  # type: ignore[arg-type]
+        web.fault, web.every = "beyond", 2
+        try:
+            with pytest.raises(ChangedFileError) as caught:
+                checkpoint.read("optimizer_weights/Adam/dense/kernel/v:0")
+        finally:
+            model.write_bytes(whole)
+    expected = f"{address}: was replaced while its checkpoint was being read; open the checkpoint again"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("fault", ["error", "busy", "truncate"])
+def test_a_list_is_asked_for_again(fault: str, web: WebServer, model: Path, waits: list[float]) -> None:
+    """Of a folder on a web server, like anything else; a part of one is none."""
+    web.fault, web.every, web.after = fault, 2, -1
+    assert [entry.name for entry in list_folder(as_path(f"{web.address}/runs"))] == [model.name]
+    assert waits == [0.2]
+    web.every = 1
+    objects.forget()
+    with pytest.raises(NoAnswerError, match=r"(try again later|check the connection, and try again)$"):
+        list_folder(as_path(f"{web.address}/runs"))
+
+
+def test_a_shard_that_may_not_be_looked_at(web: WebServer, model: Path) -> None:
+    """It counts as missing, as whoever may not list a bucket gets the same answer of what isn't there; but what was
+    answered is said."""
+    write_bundle(model.parent / "ckpt-1", {"a": np.arange(3.0)})
+    web.fault, web.every, web.only = "refused", 1, ".data-00000-of-00001"
+    with ckpt_inspect.open_checkpoint(f"{web.address}/runs/ckpt-1") as checkpoint:
+        (problem,) = checkpoint.problems
+        sentence = f"{web.address}/runs/ckpt-1{web.only}: {web.address} refuses the credentials that were found"
+        assert problem.code == "missing-shard"
+        assert problem.message.startswith(sentence)
+        with pytest.raises(NotFoundError, match=f"^{re.escape(sentence)}"):
+            checkpoint.read("a")
 
 
 @pytest.mark.parametrize("fault", ["stall", "silent"])

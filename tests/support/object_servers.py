@@ -4,6 +4,7 @@ ranges, which can be made to fail."""
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import hmac
 import http.server
@@ -35,6 +36,12 @@ _EMPTY_LISTS = {
 """What is answered to whoever takes a server of the web for one of S3 or Azure, and lists what is in it."""
 
 
+_STATUS = {
+    "error": 503, "internal": 500, "busy": 429, "refused": 403, "expired": 400, "beyond": 416, "circle": 302,
+}  # fmt: skip
+_EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+
 class WebServer(http.server.ThreadingHTTPServer):
     """Serves a folder, with ranges, and lists its folders as Python's own server does; counts what is asked."""
 
@@ -50,9 +57,14 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.fault = ""
         """What goes wrong with every third answer, or each: `error` 503, `internal` 500, `reset` the connection before
         any, `truncate` after half of it, `stall` in the middle, `silent` from the start, `short` as if that were all,
-        `elsewhere` the bytes beside those that were asked for, `whole` all bytes whatever was asked for."""
+        `elsewhere` the bytes beside those that were asked for, `whole` all bytes whatever was asked for, `packed` by
+        gzip, `circle` leads to itself; `busy` 429, `refused` 403, `expired` what S3 says of old keys, `beyond` 416."""
         self.every = 3
         """Every how many answers something goes wrong."""
+        self.after = 0
+        """How many answers come before anything goes wrong."""
+        self.only = ""
+        """How the paths end of which anything goes wrong."""
         self.says_length = True
         """Whether the list of a folder comes with its length."""
         self.query: str | None = ""
@@ -92,9 +104,18 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         self.server.requests.append((self.command, self.path))
-        fault = self.server.fault if len(self.server.requests) % self.server.every == 0 else ""
-        if fault in ("error", "internal"):
-            return self.send_error(503 if fault == "error" else 500)
+        count = len(self.server.requests) - self.server.after
+        is_due = count > 0 and count % self.server.every == 0 and self.path.endswith(self.server.only)
+        fault = self.server.fault if is_due else ""
+        if fault in _STATUS:
+            text = _EXPIRED if fault == "expired" else b""
+            self.send_response(_STATUS[fault])
+            if fault == "circle":
+                self.send_header("Location", self.path)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text if with_body else b"")
+            return None
         if fault == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -129,6 +150,14 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
                 page = "".join(f'<a href="{p.name}{"/" * p.is_dir()}">{p.name}</a>' for p in sorted(path.iterdir()))
                 self.wfile.write(f"<!DOCTYPE html><html>{page}".encode() if with_body else b"")
                 return None
+            if fault == "truncate":
+                page = f"<!DOCTYPE html><html>{''.join(f'<a href={p.name!r}></a>' for p in path.iterdir())}".encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(page)))
+                self.end_headers()
+                self.wfile.write(page[: len(page) // 2])
+                self.close_connection = True
+                return None
             return super().do_GET() if with_body else super().do_HEAD()
         if not path.is_file():
             return self.send_error(404)
@@ -145,14 +174,17 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(whole)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(stop - start))
+        packed = gzip.compress(whole[start:stop]) if fault == "packed" else b""
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(packed) or stop - start))
         self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
         if self.server.tag:
             self.send_header("ETag", f'"{self.server.tag}"')
         self.end_headers()
         if not with_body:
             return None
-        body = whole[start:stop]
+        body = packed or whole[start:stop]
         if fault in ("truncate", "stall"):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()

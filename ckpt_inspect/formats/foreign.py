@@ -15,7 +15,7 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, ZIP_SIGNATURE, describe_zip, is_named_so
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage import Location, is_folder, link_target, list_folder, open_file
+from ckpt_inspect.storage import Location, hides_folders, is_folder, link_target, list_folder, open_file
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
 _PARTS = re.compile(r"\.(?:index|meta|data-[0-9]{5}-of-[0-9]{5})$")
@@ -56,7 +56,9 @@ def name_foreign(location: Location) -> CkptInspectError:
         if (target := link_target(path)) is not None:
             return NotFoundError(f"{path}: is a symbolic link to {target}, which is not there")
         if not is_folder(path.parent):
-            return NotFoundError(f"{path}: there is no such path; {path.parent} is not a folder either")
+            unseen = ", or the web server doesn't list it: name the checkpoints themselves"
+            hint = unseen if hides_folders(path) else ""
+            return NotFoundError(f"{path}: there is no such path; {path.parent} is not a folder either{hint}")
         meant = _similar_name(path)
         question = f"; did you mean {meant}?" if meant else ""
         return NotFoundError(f"{path}: there is no such file or folder, and no checkpoint of that prefix{question}")

@@ -199,6 +199,11 @@ def native_path(path: Path) -> bytes | None:
     return storage_of(path).native_path(path)
 
 
+def hides_folders(path: Path) -> bool:
+    """Return whether there may be folders that aren't shown: a web server needn't list them."""
+    return isinstance(path, Address) and path.scheme in ("http", "https")
+
+
 def link_target(path: Path) -> str | None:
     """Return where a symbolic link leads; None for a path that is not a link."""
     return storage_of(path).link_target(path)

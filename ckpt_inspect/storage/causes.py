@@ -60,7 +60,7 @@ def is_unanswered(error: Exception) -> bool:
     text, status = str(error), _status(error)
     if status is not None:
         return status >= 500 or status in BUSY or _EXPIRED.search(text) is not None
-    words = "kind: (Timeout|Connect|Interrupted)|timed out|error sending request|IncompleteBody"
+    words = "kind: (Timeout|Connect|Interrupted)|timed out|error sending request|IncompleteBody|[Rr]edirect"
     return re.search(words, text) is not None and not ("metadata" in text.lower() and "credential" in text.lower())
 
 

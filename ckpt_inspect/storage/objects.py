@@ -92,6 +92,8 @@ class ObjectStorage(Storage):
         does."""
         self._plans: list[FetchPlan] = []
         """Those that are followed, in the order in which they were made."""
+        self._refuses_heads = False
+        """Whether it sends parts of files of which it tells nothing otherwise: some are open to one method."""
         self._given_up = _NEVER
         """When it was given up last, unless something was answered since, and why: in words."""
         self._lock = Lock()
@@ -126,17 +128,28 @@ class ObjectStorage(Storage):
     def _look(self, path: Path, key: str) -> Stat:
         import obstore
 
-        def look(store: ObjectStore) -> ObjectMeta:
-            if query_of(str(self._root), key):  # which may be signed for one method alone
-                return obstore.get(store, key, options={"range": (0, 1)}).meta
-            return obstore.head(store, key)
+        def by_part(store: ObjectStore) -> ObjectMeta:
+            return obstore.get(store, key, options={"range": (0, 1)}).meta
 
-        try:
-            found = self._ask(path, look, may_be_absent=True)
-        except NoRangesError:
-            if self.is_web and not self._is_web_folder(path, key):
+        ways: list[Callable[[ObjectStore], ObjectMeta]] = [lambda store: obstore.head(store, key), by_part]
+        if query_of(str(self._root), key) or self._refuses_heads:  # a query may be signed for one method alone
+            del ways[0]
+        refusal: NotFoundError | None = None
+        for way in ways:
+            try:
+                found = self._ask(path, way, may_be_absent=True)
+            except NoAnswerError:  # noqa: PERF203 - nothing beside a request
                 raise
-            return Stat("folder")
+            except NotFoundError as error:
+                if isinstance(error, NoRangesError) and self.is_web and self._is_web_folder(path, key):
+                    return Stat("folder")
+                refusal = refusal or error
+            else:
+                self._refuses_heads |= refusal is not None
+                break
+        else:
+            assert refusal is not None
+            raise refusal
         if not self.is_web:
             return _stat_of(found) if found is not None else self._folder_or_nothing(path)
         if found is not None and not (_may_be_page(found) and self._is_web_folder(path, key)):
@@ -304,13 +317,13 @@ class ObjectStorage(Storage):
         except NoAnswerError:
             raise
         except NotFoundError as error:
-            if is_beyond_end(error.__cause__) and self._look(path, key) != expected:
+            if is_beyond_end(error.__cause__) and not _is_same(self._look(path, key), expected):
                 raise _replaced(path) from error
             raise NoAnswerError(str(error)) from error.__cause__
         if found is None:
             raise ChangedFileError(f"{path}: is gone since its checkpoint was opened; open the checkpoint again")
         meta, data = found
-        if _stat_of(meta) != expected:
+        if not _is_same(_stat_of(meta), expected):
             raise _replaced(path)
         if len(data) != stop - start:
             raise NoAnswerError(f"{path}: the server sent {len(data)} bytes of {stop - start}; try again")
@@ -504,7 +517,16 @@ def _key(path: Path) -> str:
 def _stat_of(meta: ObjectMeta) -> Stat:
     modified: datetime = meta["last_modified"]
     whole = int(modified.timestamp()) * 10**9  # listings give fractions of a second, the headers of an answer don't
-    return Stat("file", meta["size"], whole, (meta["e_tag"] or "").strip('"'))
+    return Stat("file", meta["size"], whole, (meta["e_tag"] or "").removeprefix("W/").strip('"'))
+
+
+def _is_same(found: Stat, expected: Stat) -> bool:
+    """Return whether two looks at a file show the same: in what both of them say, as some servers' answers say more in
+    a list or of the whole than of a part."""
+    if found.kind != expected.kind or found.size != expected.size:
+        return False
+    versions, times = (found.version, expected.version), (found.modified_ns, expected.modified_ns)
+    return len(set(filter(None, versions))) < 2 and len({t for t in times if t > 0}) < 2
 
 
 def _folders_of(found: Iterable[ObjectMeta], key: str) -> dict[str, dict[str, Stat]]:

@@ -20,6 +20,7 @@ import ckpt_inspect
 from ckpt_inspect.errors import ChangedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.storage import (
     NoAnswerError,
+    Stat,
     as_path,
     connecting,
     credentials,
@@ -210,6 +211,31 @@ def test_a_file_that_became_shorter(web: WebServer, address: str, model: Path) -
             model.write_bytes(whole)
     expected = f"{address}: was replaced while its checkpoint was being read; open the checkpoint again"
     assert str(caught.value) == expected
+
+
+def test_a_server_that_lets_files_only_be_fetched(
+    web: WebServer, address: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for addresses that are signed for one method: a part says what there is to know, from the second file on at
+    once; what isn't there is absent."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    web.account, web.refuses_heads = None, True
+    found = _read(address)
+    for name, expected in _read(model).items():
+        np.testing.assert_array_equal(found[name], expected)
+    assert not is_there(as_path(f"{address}.index"))
+    assert [command for command, _ in web.requests].count("HEAD") == 1
+
+
+def test_two_looks_at_a_file() -> None:
+    """Show the same if they do in what both of them say: a list or the whole can say more than a part."""
+    known = Stat("file", 5, 10, "tag")
+    for same in (known, Stat("file", 5, 0, "tag"), Stat("file", 5, 10), Stat("file", 5)):
+        assert objects._is_same(same, known)
+        assert objects._is_same(known, same)
+    for other in (Stat("file", 6, 10, "tag"), Stat("file", 5, 11, "tag"), Stat("file", 5, 10, "other"), Stat("absent")):
+        assert not objects._is_same(other, known)
 
 
 @pytest.mark.parametrize("fault", ["error", "busy", "truncate"])

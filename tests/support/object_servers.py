@@ -63,6 +63,8 @@ class WebServer(http.server.ThreadingHTTPServer):
         """Every how many answers something goes wrong."""
         self.after = 0
         """How many answers come before anything goes wrong."""
+        self.refuses_heads = False
+        """Whether it answers 403 to who asks for a file without its bytes."""
         self.only = ""
         """How the paths end of which anything goes wrong."""
         self.says_length = True
@@ -116,6 +118,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(text if with_body else b"")
             return None
+        if self.server.refuses_heads and not with_body:
+            return self.send_error(403)
         if fault == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True

@@ -80,6 +80,8 @@ class GraphRate(NamedTuple):
     """Name of the node whose value it is."""
     counter: str | None
     """Key of the variable that counts the steps in the expression; None if the checkpoint has none."""
+    scopes: frozenset[str] = frozenset()
+    """Scopes of the updates that use it; empty if the counter is the optimizer's own, which it raises after them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -24,9 +24,11 @@ from ckpt_inspect.wire import fields
 GRAPH_NODE = 1
 NODE_NAME, NODE_OP, NODE_INPUT, NODE_ATTR = 1, 2, 3, 5
 ENTRY_KEY, ENTRY_VALUE = 1, 2
-ATTR_BOOL, ATTR_TENSOR = 5, 8
+ATTR_BOOL, ATTR_TYPE, ATTR_TENSOR = 5, 6, 8
 TENSOR_DTYPE, TENSOR_CONTENT, TENSOR_FLOAT, TENSOR_DOUBLE, TENSOR_INT, TENSOR_INT64 = 1, 4, 5, 6, 7, 10
 NUMPY_OF_DTYPE = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # types.proto: FLOAT, DOUBLE, INT32, INT64, HALF
+FLOAT, DOUBLE, BOOL, HALF = 1, 2, 10, 19
+INTEGERS = {3, 4, 5, 6, 9, 17, 22, 23}  # INT32, UINT8, INT16, INT8, INT64, UINT16, UINT32, UINT64
 
 CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
@@ -34,6 +36,7 @@ ASSIGN_OPS = {"Assign", "AssignVariableOp"}
 ADD_OPS = {"AssignAdd", "AssignAddVariableOp"}
 SUBTRACT_OPS = {"AssignSub", "AssignSubVariableOp"}
 CHANGING_OPS = ASSIGN_OPS | ADD_OPS | SUBTRACT_OPS
+PLACEHOLDER_OPS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 RESTORE_OPS = {"RestoreV2", "RestoreSlice", "Restore"}
 TRANSPARENT_OPS = {
     "Identity",
@@ -51,7 +54,12 @@ SCALAR_OPS: Mapping[str, Callable[..., float]] = {
     "Pow": lambda a, b: a**b, "Minimum": min, "Maximum": max, "Floor": lambda a: float(np.floor(a)),
     "Ceil": lambda a: float(np.ceil(a)), "Sqrt": lambda a: float(np.sqrt(a)), "Rsqrt": lambda a: float(1 / np.sqrt(a)),
     "Exp": lambda a: float(np.exp(a)), "Cos": lambda a: float(np.cos(a)), "Neg": lambda a: -a,
-    "Square": lambda a: a * a,
+    "Square": lambda a: a * a, "Abs": abs, "Sign": lambda a: float(np.sign(a)), "Round": lambda a: float(np.rint(a)),
+    "Sin": lambda a: float(np.sin(a)), "Tanh": lambda a: float(np.tanh(a)), "Log": lambda a: float(np.log(a)),
+    "Reciprocal": lambda a: 1 / a, "SquaredDifference": lambda a, b: (a - b) * (a - b), "AddN": lambda *a: sum(a),
+    "FloorMod": lambda a, b: float(np.mod(a, b)), "TruncateDiv": lambda a, b: float(np.trunc(a / b)),
+    "LogicalAnd": lambda a, b: float(bool(a and b)), "LogicalOr": lambda a, b: float(bool(a or b)),
+    "LogicalNot": lambda a: float(not a), "NotEqual": lambda a, b: float(a != b),
     "Less": lambda a, b: float(a < b), "LessEqual": lambda a, b: float(a <= b), "Greater": lambda a, b: float(a > b),
     "GreaterEqual": lambda a, b: float(a >= b), "Equal": lambda a, b: float(a == b),
     "Select": lambda c, a, b: a if c else b, "SelectV2": lambda c, a, b: a if c else b,
@@ -195,7 +203,7 @@ class GraphDef:
         return None
 
     def evaluate(self, name: str, variables: Mapping[str, float]) -> float | None:
-        """Return the value of a scalar expression over constants and `variables`, in float32 as the graph computes it.
+        """Return the value of a scalar expression over constants and `variables`, in each operation's own type.
 
         None if the expression holds anything else: a placeholder, an operation that isn't arithmetic.
         """
@@ -221,7 +229,8 @@ class GraphDef:
             return variables.get(node.name)
         inputs = [_bare(i) for i in node.inputs if not i.startswith("^")]
         if node.op in TRANSPARENT_OPS and inputs:
-            return self._evaluate(inputs[0], variables, known, depth + 1)
+            value = self._evaluate(inputs[0], variables, known, depth + 1)
+            return _cast(value, _type(node, "DstT")) if node.op == "Cast" else value
         if node.op not in SCALAR_OPS:
             return None
         values = [self._evaluate(i, variables, known, depth + 1) for i in inputs]
@@ -229,9 +238,27 @@ class GraphDef:
             return None
         try:
             with np.errstate(all="ignore"):
-                return float(np.float32(SCALAR_OPS[node.op](*values)))
+                value = SCALAR_OPS[node.op](*values)
+                # whole numbers are divided without a rest (`tf.div`)
+                return _cast(value, _type(node, "T") or FLOAT)
         except (ArithmeticError, TypeError):
             return None
+
+    def obstacle(self, name: str, variables: Mapping[str, float]) -> GraphNode | None:
+        """Return the first node for which `evaluate` has no value, though it has one for all the inputs of that node;
+        None if it has a value."""
+        known: dict[str, float | None] = {}
+        found = None
+        name = _bare(name)
+        while self._evaluate(name, variables, known, 0) is None and (node := self.nodes.get(name)) is not None:
+            found = node
+            inputs = [_bare(i) for i in node.inputs if not i.startswith("^")]
+            is_expression = node.op in TRANSPARENT_OPS or node.op in SCALAR_OPS
+            open_ones = [i for i in inputs if self._evaluate(i, variables, known, 0) is None] if is_expression else []
+            if not open_ones or open_ones[0] == name:
+                break
+            name = open_ones[0]
+        return found
 
     def _application(self, node: GraphNode) -> Application | None:
         name = node.op.removeprefix("Resource")
@@ -280,23 +307,38 @@ class GraphDef:
             shared = {role: node for role, node in shared.items() if role in a.scalars.keys() | open_in}
         return shared
 
-    def increments(self, variable: str) -> list[float | None]:
-        """Return by how much each operation of the graph raises a variable, those aside that initialize or restore it;
-        None for an operation that does anything but add a constant."""
-        found: list[float | None] = []
+    def increments(self, variable: str) -> dict[str, float | None]:
+        """Return by how much each operation of the graph, by name, raises a variable, those aside that initialize or
+        restore it; None for an operation that does anything but add a constant."""
+        found: dict[str, float | None] = {}
         for node in self.nodes.values():
             if node.op not in CHANGING_OPS or len(node.inputs) < 2 or self.variable_of(node.inputs[0]) != variable:
                 continue
             if node.op in ADD_OPS:
-                found.append(self.constant(node.inputs[1]))
+                found[node.name] = self.constant(node.inputs[1])
             elif node.op not in ASSIGN_OPS:
-                found.append(None)
+                found[node.name] = None
             elif variable in self._read_by(_bare(node.inputs[1]), frozenset((variable,))):
                 now, then = (self.evaluate(node.inputs[1], {variable: at}) for at in (0.0, 1.0))
-                found.append(now if now is not None and then == now + 1 else None)
+                found[node.name] = now if now is not None and then == now + 1 else None
             elif node.name != f"{variable}/Assign" and not self._is_restored(node.inputs[1]):
-                found.append(None)
+                found[node.name] = None
         return found
+
+    def waits_for_updates(self, operation: str, scopes: Collection[str]) -> bool:
+        """Return whether an operation runs only after the updates of variables in one of those scopes,
+        `<scope>/update..`, as the one by which `minimize` raises its global step does."""
+        starts = tuple(f"{scope}/update" for scope in scopes)
+        seen, queue = {operation}, [operation]
+        while queue:
+            node = self.nodes.get(queue.pop())
+            for i in node.inputs if node is not None else ():
+                if (name := _bare(i)).startswith(starts):
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    queue.append(name)
+        return False
 
     def _is_restored(self, name: str) -> bool:
         """Return whether an input comes from a checkpoint, through `Identity`."""
@@ -366,6 +408,25 @@ def _flag(node: GraphNode, name: str) -> bool:
     return any(
         key == name and any(n == ATTR_BOOL and v == 1 for n, _, v in fields(value)) for key, value in _attributes(node)
     )
+
+
+def _type(node: GraphNode, name: str) -> int | None:
+    """Return the type that an attribute names (types.proto)."""
+    for key, value in _attributes(node):
+        if key == name:
+            return next((v for n, _, v in fields(value) if n == ATTR_TYPE and isinstance(v, int)), None)
+    return None
+
+
+def _cast(value: float | None, dtype: int | None) -> float | None:
+    """Return a number as TensorFlow casts it to a type; None for a type that isn't known, itself if none is named."""
+    if value is None or dtype in (DOUBLE, None):
+        return value
+    if dtype in INTEGERS:
+        return float(np.trunc(value)) if np.isfinite(value) else None
+    if dtype == BOOL:
+        return float(value != 0)
+    return float(np.dtype(NUMPY_OF_DTYPE[dtype]).type(value)) if dtype in (FLOAT, HALF) else None
 
 
 def _scalar_of(node: GraphNode) -> float | None:

@@ -104,7 +104,7 @@ def _describe(checkpoint: Checkpoint, group: Group, graph: GraphDef | None, grap
     rate = None
     if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants | scalars:
         counter = "global_step" if "global_step" in checkpoint.tensors else None
-        rate = GraphRate(graph, learning_rate_node, counter)
+        rate = GraphRate(graph, learning_rate_node, counter, frozenset(a.scope for a in group.applications))
     if "learning_rate" not in group.scalar_nodes and (own := _rate_in_scope(checkpoint, group)) is not None:
         scalars["learning_rate"] = own
         group.problems.append(_before_decay(own))

@@ -144,40 +144,54 @@ def _from_graph(rate: GraphRate, where: str, scalars: Scalars) -> Sourced[float]
     """A learning rate that the graph computes, at what the global step was before the last update."""
     if rate.counter is None:
         value = rate.graph.evaluate(rate.node, {})
-        return _not_computed(where) if value is None else _computed(value, rate, where)
+        return _not_computed(rate, {}, where) if value is None else _computed(value, rate, where)
     count = scalars.read(rate.counter)
     if not math.isfinite(count):
         raise ImpossibleError(
             f"{rate.counter} is {count:g}, which is not a valid count, and the learning rate depends on it"
         )
     raised = rate.graph.increments(rate.counter)
-    steps = [step or 1.0 for step in raised] or [1.0]
-    is_known = len(raised) == 1 and raised[0] is not None
-    before = [max(count - step, 0.0) for step in (steps if is_known else (*steps, sum(steps), 0.0))]
+    steps = [step or 1.0 for step in raised.values()] or [1.0]
+    reason = _why_count_is_open(rate, raised)
+    before = [max(count - step, 0.0) for step in ((*steps, sum(steps), 0.0) if reason else steps)]
     values = [rate.graph.evaluate(rate.node, {rate.counter: at}) for at in before]
     if values[0] is None:
-        return _not_computed(where)
+        return _not_computed(rate, {rate.counter: before[0]}, where)
     if any(value != values[0] for value in values):
-        what = (
-            f"{len(raised)} operations raise {rate.counter}"
-            if len(raised) > 1
-            else f"no operation raises {rate.counter} by a constant"
-        )
-        reason = f"{where}: {what}, so that its value in the last update, on which the learning rate depends, is open"
-        return Sourced(None, "unknown", f"{reason}; give --learning-rate")
+        open_count = "so that its value in the last update, on which the learning rate depends, is open"
+        return Sourced(None, "unknown", f"{where}: {reason}, {open_count}; give --learning-rate")
     return _computed(values[0], rate, where, f" at {rate.counter} = {int(before[0])}, before the last update")
+
+
+def _why_count_is_open(rate: GraphRate, raised: Mapping[str, float | None]) -> str:
+    """Return why the counter's value in the last update can't be told from the one saved; empty if it can."""
+    if len(raised) > 1:
+        return f"{len(raised)} operations raise {rate.counter}"
+    if None in raised.values() or not raised:
+        return f"no operation raises {rate.counter} by a constant"
+    (operation,) = raised
+    if rate.scopes and not rate.graph.waits_for_updates(operation, rate.scopes):
+        return f"{operation!r}, which raises {rate.counter}, doesn't wait for this optimizer's updates"
+    return ""
 
 
 def _computed(value: float, rate: GraphRate, where: str, at: str = "") -> Sourced[float]:
     return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{at}")
 
 
-def _not_computed(where: str) -> Sourced[float]:
-    return Sourced(
-        None,
-        "unknown",
-        f"{where}: the learning rate is fed at run time, or computed from what isn't saved; give --learning-rate",
-    )
+def _not_computed(rate: GraphRate, variables: Mapping[str, float], where: str) -> Sourced[float]:
+    from ckpt_inspect.layouts.graph_def import PLACEHOLDER_OPS, VARIABLE_OPS
+
+    node = rate.graph.obstacle(rate.node, variables)
+    if node is None:
+        what = f"the expression {rate.node!r} of the learning rate is incomplete"
+    elif node.op in PLACEHOLDER_OPS:
+        what = f"the learning rate depends on {node.name!r}, which is fed at run time"
+    elif node.op in VARIABLE_OPS:
+        what = f"the learning rate depends on the variable {node.name!r}, whose value in the last update is not known"
+    else:
+        what = f"the learning rate depends on {node.name!r}, an operation {node.op} that this package can't evaluate"
+    return Sourced(None, "unknown", f"{where}: {what}; give --learning-rate")
 
 
 def resolve_weight_decay(

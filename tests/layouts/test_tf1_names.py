@@ -275,6 +275,17 @@ class TestCopiesThatNeverStepped:
 # ------------------------------------------------------------------------------------------- with TensorFlow itself
 
 
+_RATES: dict[str, Callable[[Any, Any], Any]] = {
+    "whole": lambda tf, step: 0.1 * tf.pow(0.5, tf.cast(tf.cast(tf.cast(step, tf.float32) / 3.0, tf.int32), tf.float32)),
+    "divided": lambda tf, step: 0.1 * tf.pow(0.5, tf.cast(tf.raw_ops.Div(x=step, y=tf.constant(3, step.dtype)), tf.float32)),
+    "flag": lambda tf, step: 0.1 * tf.cast(tf.cast(step, tf.bool), tf.float32),
+    "rest": lambda tf, step: 0.1 / tf.cast(1 + tf.math.floormod(step, 3), tf.float32),
+    "variable": lambda tf, step: 0.1 * tf.get_variable("base", initializer=0.5, trainable=False),
+    "largest": lambda tf, step: tf.reduce_max([0.1 / tf.cast(step + 1, tf.float32), 0.01]),
+}  # fmt: skip
+"""Learning rates that a graph computes from its step; the last update of five sees 4."""
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints that `tf.compat.v1` wrote, by what they show."""
@@ -332,6 +343,29 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         with tf.control_dependencies([tf.assign_add(step, 1)]):
             return tf.assign_add(step, 1)
 
+    def counted_apart() -> list[tuple[Any, int]]:
+        """The step is raised by an operation of its own, which is run before each update."""
+        w, step = variable("w"), tf.train.get_or_create_global_step()
+        rate = tf.train.exponential_decay(0.1, step, 2, 0.5)
+        update = tf.train.AdamOptimizer(rate).minimize(tf.reduce_sum(tf.square(w)))
+        count = tf.assign_add(step, 1)
+        return [(count, 1), (update, 1)] * 3
+
+    def counted_by_one_of_two() -> list[tuple[Any, int]]:
+        """Two optimizers by turns with one schedule; the first alone counts."""
+        step = tf.train.get_or_create_global_step()
+        rate = tf.train.exponential_decay(0.1, step, 2, 0.5)
+        updates = [
+            tf.train.AdamOptimizer(rate).minimize(tf.reduce_sum(tf.square(variable(name))), global_step=counter)
+            for name, counter in (("d/w", step), ("g/w", None))
+        ]
+        return [(updates[0], 1), (updates[1], 1)] * 3
+
+    def computed(rate: Callable[[Any], Any]) -> list[tuple[Any, int]]:
+        w, step = variable("w"), tf.train.get_or_create_global_step()
+        optimizer = tf.train.AdamOptimizer(rate(step))
+        return [(optimizer.minimize(tf.reduce_sum(tf.square(w)), global_step=step), 5)]
+
     def partitioned_in_scope() -> list[tuple[Any, int]]:
         w = tf.get_variable("net/w", [7, 3], partitioner=tf.fixed_size_partitioner(1))
         with tf.variable_scope("dnn"):
@@ -374,6 +408,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     save("counted-by-threes", lambda: rated(lambda step: tf.assign_add(step, 3)))
     save("counted-by-assign", lambda: rated(lambda step: tf.assign(step, step + 1)))
     save("counted-twice", lambda: rated(counted_twice))
+    save("counted-apart", counted_apart)
+    save("counted-by-one-of-two", counted_by_one_of_two)
+    for name, rate in _RATES.items():
+        save(f"rate-{name}", lambda rate=rate: computed(lambda step: rate(tf, step)))  # type: ignore[misc]
     save("partitioned-in-scope", partitioned_in_scope)
     save("v1-names", lambda: [(adam(variable("w"), name="my_opt"), 3)], has_graph=False)
     save("sharded", lambda: [(adam(variable("w")), 3)], has_graph=False, sharded=True)
@@ -453,6 +491,51 @@ def test_a_step_that_is_raised_twice_leaves_the_rate_open(saved: dict[str, Path]
         rate = state.hyperparameters["learning_rate"]
         assert (rate.value, rate.source) == (None, "unknown")
         assert "2 operations raise global_step" in rate.where
+
+
+@pytest.mark.parametrize(("name", "expected"), [("whole", 0.05), ("divided", 0.05), ("flag", 0.1), ("rest", 0.05)])
+def test_a_rate_is_computed_in_whole_numbers_where_the_graph_does(
+    saved: dict[str, Path], name: str, expected: float
+) -> None:
+    """A cast to whole numbers drops what is behind the point, and whole numbers are divided without a rest."""
+    with open_checkpoint(saved[f"rate-{name}"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (pytest.approx(expected, rel=1e-6), "graph")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("variable", "the variable 'base', whose value in the last update is not known"),
+        ("largest", "'Max', an operation Max that this package can't evaluate"),
+    ],
+)
+def test_what_keeps_a_rate_from_being_computed_is_named(saved: dict[str, Path], name: str, says: str) -> None:
+    """A variable that the checkpoint holds, or an operation: nothing of it is fed."""
+    with open_checkpoint(saved[f"rate-{name}"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert f"the learning rate depends on {says}" in rate.where
+
+
+def test_a_step_that_is_raised_apart_from_the_update_leaves_the_rate_open(saved: dict[str, Path]) -> None:
+    """It may have been raised before the last update, as here, or after it."""
+    with open_checkpoint(saved["counted-apart"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert "which raises global_step, doesn't wait for this optimizer's updates" in rate.where
+
+
+def test_a_step_that_another_optimizer_raises_leaves_the_rate_open(saved: dict[str, Path]) -> None:
+    """Of two with one schedule the one that counts has its rate at the step before; the other's is open."""
+    with open_checkpoint(saved["counted-by-one-of-two"]) as checkpoint:
+        states = {next(iter(s.parameters)): s for s in optimizer_states(checkpoint)}
+        rates = {name: s.hyperparameters["learning_rate"] for name, s in states.items()}
+        assert rates["d/w"].value == pytest.approx(0.05, rel=1e-6)
+        assert (rates["g/w"].value, rates["g/w"].source) == (None, "unknown")
 
 
 def test_slots_of_a_partition_made_in_a_scope_are_the_graph_s(saved: dict[str, Path]) -> None:

@@ -276,13 +276,13 @@ class TestCopiesThatNeverStepped:
 
 
 _RATES: dict[str, Callable[[Any, Any], Any]] = {
-    "whole": lambda tf, step: 0.1 * tf.pow(0.5, tf.cast(tf.cast(tf.cast(step, tf.float32) / 3.0, tf.int32), tf.float32)),
-    "divided": lambda tf, step: 0.1 * tf.pow(0.5, tf.cast(tf.raw_ops.Div(x=step, y=tf.constant(3, step.dtype)), tf.float32)),
+    "whole": lambda tf, step: 0.1 * 0.5 ** tf.cast(tf.cast(tf.cast(step, tf.float32) / 3.0, tf.int32), tf.float32),
+    "divided": lambda tf, step: 0.1 * 0.5 ** tf.cast(tf.raw_ops.Div(x=step, y=tf.constant(3, step.dtype)), tf.float32),
     "flag": lambda tf, step: 0.1 * tf.cast(tf.cast(step, tf.bool), tf.float32),
     "rest": lambda tf, step: 0.1 / tf.cast(1 + tf.math.floormod(step, 3), tf.float32),
-    "variable": lambda tf, step: 0.1 * tf.get_variable("base", initializer=0.5, trainable=False),
+    "variable": lambda tf, _: 0.1 * tf.get_variable("base", initializer=0.5, trainable=False),
     "largest": lambda tf, step: tf.reduce_max([0.1 / tf.cast(step + 1, tf.float32), 0.01]),
-}  # fmt: skip
+}
 """Learning rates that a graph computes from its step; the last update of five sees 4."""
 
 

@@ -397,7 +397,7 @@ def _pair_by_name(
         spec = checkpoint.tensors[whole_slot(keys)]
         nodes = candidates[entry]
         rivals = [e for e in grouped if e[0] == entry[0] and candidates[e] == nodes]
-        chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: n.index)
+        chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: graph.depth_first.get(n.index, n.index))
         value = chosen[rivals.index(entry)].key if len(chosen) == len(rivals) else None
         if len(nodes) > 1:
             problems.append(ambiguity(name, nodes, len(rivals), value))

@@ -110,6 +110,19 @@ class ObjectGraph:
         return Paths(above)
 
     @cached_property
+    def depth_first(self) -> Mapping[int, int]:
+        """Return the place of every node that can be reached, one object's children after the other's with all that is
+        below them: the order in which a model lists its variables."""
+        places: dict[int, int] = {}
+        stack = [0] if self.nodes else []
+        while stack:
+            at = stack.pop()
+            if at not in places:
+                places[at] = len(places)
+                stack.extend(reversed(list(self.nodes[at].children.values())))
+        return places
+
+    @cached_property
     def variables_by_full_name(self) -> Mapping[str, tuple[Node, ...]]:
         """Return, by full name, all variable nodes of that name, in node order."""
         names: dict[str, list[Node]] = {}

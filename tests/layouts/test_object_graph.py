@@ -514,6 +514,28 @@ def test_two_variables_of_one_name_in_one_optimizer() -> None:
     assert state.parameters["dense/kernel#2"].found.value == two
 
 
+def test_variables_of_one_name_are_paired_in_the_order_in_which_a_model_lists_them() -> None:
+    """An inner model's variables stand before those of the layers after it, though they lie deeper: each keeps the
+    moments that its size tells."""
+    b = Builder()
+    for name, size in (("after", 1.0), ("inside", 9.0)):
+        b.variable(f"{name}/kernel", "dense/kernel", np.full((3, 2), size, np.float32))
+    slots = [
+        b.variable(f"slots/{i}", f"Adam/{slot}/dense/kernel", np.full((3, 2), size, np.float32))
+        for i, (slot, size) in enumerate([("m", 0.9), ("v", 0.9), ("m", 0.1), ("v", 0.1)])
+    ]
+    b.list("opt/variables", [b.variable("opt/it", "iteration", np.int64(5)), *slots])
+    b.object("opt", _variables="opt/variables", _iterations="opt/it")
+    b.object("after", kernel="after/kernel")
+    b.object("inside", kernel="inside/kernel")
+    b.object("inner", layer="inside")
+    b.object("model", first="inner", second="after")
+    b.children["root"] |= {"model": "model", "optimizer": "opt"}
+    (state,) = optimizer_states(b.checkpoint())
+    sizes = {p.found.value: float(np.max(p.first_moment())) for p in state.parameters.values()}  # type: ignore[arg-type]
+    assert sizes == pytest.approx({"inside/kernel": 0.9, "after/kernel": 0.1})
+
+
 def test_keras3_loss_scaling_answers_with_the_inner_optimizer() -> None:
     """The wrapper's own counter stays 0: it is no optimizer."""
     b, (one, _) = _two_models()

@@ -53,6 +53,9 @@ from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2
 from ckpt_inspect.update_rules.implementations import KERAS2, KERAS3, OPTIMIZER_V2
 
 LAYOUT = "keras-groups"
+INNER = ("inner_optimizer", "_optimizer")
+"""Groups of the optimizer inside a LossScaleOptimizer: of Keras 3, and of Keras 2, whose wrapper saves its variables
+once more."""
 INTEGERS = ("int32", "int64", "uint32", "uint64")
 
 
@@ -90,7 +93,7 @@ def _optimizer_groups(checkpoint: Checkpoint) -> dict[str, list[str]]:
         )
         if is_named and first.shape == () and first.dtype in INTEGERS and keys[0].endswith("/vars/0"):
             chosen[path] = keys
-    return {p: k for p, k in chosen.items() if f"{p}/inner_optimizer" not in chosen}
+    return {p: k for p, k in chosen.items() if not any(f"{p}/{inner}" in chosen for inner in INNER)}
 
 
 def _implementation(checkpoint: Checkpoint) -> Implementation:

@@ -55,6 +55,13 @@ class TestNamelessGroups:
         assert [p.found.value for p in state.parameters.values()] == list(_weights())
         assert "adamax" not in state.rule_source.where
 
+    @pytest.mark.parametrize("inner", ["inner_optimizer", "_optimizer"])
+    def test_a_loss_scaling_wrapper_is_no_second_optimizer(self, inner: str) -> None:
+        """Keras 2.13 saves its optimizer's variables twice, once in a group of the wrapper's own."""
+        own = _list(_pairs())
+        wrapped = {key.replace("optimizer/", f"optimizer/{inner}/"): array for key, array in own.items()}
+        assert _read({**own, **wrapped}).name == f"optimizer/{inner}"
+
     @pytest.mark.parametrize("sign", [1, -1])
     def test_moments_outweigh_a_label(self, sign: int) -> None:
         """`Adam(name="SGD")`: a label is what the caller called it. Pairs of which the second can't be means of squares

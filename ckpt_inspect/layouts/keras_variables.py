@@ -24,7 +24,7 @@ from ckpt_inspect.layouts.found import (
 )
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
-from ckpt_inspect.layouts.same_names import ambiguity, nearness
+from ckpt_inspect.layouts.same_names import ambiguity, in_listed_order, nearness
 from ckpt_inspect.layouts.slot_lists import U_PRODUCT, turn_readings
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
@@ -397,7 +397,7 @@ def _pair_by_name(
         spec = checkpoint.tensors[whole_slot(keys)]
         nodes = candidates[entry]
         rivals = [e for e in grouped if e[0] == entry[0] and candidates[e] == nodes]
-        chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: graph.depth_first.get(n.index, n.index))
+        chosen = in_listed_order(graph, sorted(nodes, key=near)[: len(rivals)])
         value = chosen[rivals.index(entry)].key if len(chosen) == len(rivals) else None
         if len(nodes) > 1:
             problems.append(ambiguity(name, nodes, len(rivals), value))

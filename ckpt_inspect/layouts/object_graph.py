@@ -20,6 +20,8 @@ OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_VALUE = "VARIABLE_VALUE"
 KEY_TAIL = f"/.ATTRIBUTES/{VARIABLE_VALUE}"
 """Ends every key of a variable and carries no information."""
+MODEL_LAYER = "layer_with_weights-"
+"""Begins the names under which a Keras model keeps its layers, in their order."""
 LIST_INDEX = re.compile(r"^[0-9]{1,18}$")
 
 # trackable_object_graph.proto, by message: field numbers
@@ -110,16 +112,24 @@ class ObjectGraph:
         return Paths(above)
 
     @cached_property
-    def depth_first(self) -> Mapping[int, int]:
-        """Return the place of every node that can be reached, one object's children after the other's with all that is
-        below them: the order in which a model lists its variables."""
-        places: dict[int, int] = {}
-        stack = [0] if self.nodes else []
+    def places_in_models(self) -> Mapping[int, tuple[int, int]]:
+        """Return, for what can be reached below a Keras model, the index of the outermost model's node, and the place
+        in the order in which that model lists its variables: a layer's, with all that is below it, before the next's.
+        """
+        places: dict[int, tuple[int, int]] = {}
+        seen: set[int] = set()
+        stack: list[tuple[int, int | None]] = [(0, None)] if self.nodes else []
         while stack:
-            at = stack.pop()
-            if at not in places:
-                places[at] = len(places)
-                stack.extend(reversed(list(self.nodes[at].children.values())))
+            at, model = stack.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            children = self.nodes[at].children
+            if model is None and any(name.startswith(MODEL_LAYER) for name in children):
+                model = at
+            if model is not None:
+                places[at] = (model, len(seen))
+            stack.extend((child, model) for child in reversed(list(children.values())))
         return places
 
     @cached_property

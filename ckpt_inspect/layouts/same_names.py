@@ -32,6 +32,16 @@ def nearness(
     return near
 
 
+def in_listed_order(graph: ObjectGraph, nodes: Sequence[Node]) -> list[Node]:
+    """Return variables in the order in which an optimizer is likely to be given them: those of one model as it lists
+    them, others as the graph does, whose order beside each other (a Checkpoint's arguments, say) means nothing."""
+    places = {n.index: graph.places_in_models.get(n.index, (n.index, n.index)) for n in nodes}
+    first: dict[int, int] = {}
+    for n in sorted(nodes, key=lambda n: n.index):
+        first.setdefault(places[n.index][0], n.index)
+    return sorted(nodes, key=lambda n: (first[places[n.index][0]], places[n.index][1]))
+
+
 def _branch(graph: ObjectGraph, node: Node) -> str:
     return graph.paths.get(node.index, "").partition("/")[0]
 

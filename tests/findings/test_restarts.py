@@ -56,6 +56,22 @@ def test_a_resume_that_lost_its_moments(tmp_path: Path, keeps_step: bool) -> Non
     assert [(s.start, s.stop, s.begins) for s in check(folder).runs[0].segments] == list(cut(folder))
 
 
+def test_another_optimizer_is_no_rate_that_jumped(tmp_path: Path) -> None:
+    """Adam's place was taken by SGD at its own rate, which counts anew: `check` has it so as well."""
+    folder = tmp_path / "run"
+    with_rates(folder, 1e-3, 1e-3, 1e-3, 1e-2, 1e-2)
+    for place, step in ((4, 50), (5, 100)):
+        with h5py.File(folder / f"m-{place}.h5", "r+") as file:
+            del file["optimizer_weights"]
+            own = file.create_group("optimizer_weights")
+            own.attrs["weight_names"] = [b"iteration:0"]
+            own.create_dataset("iteration:0", data=step)
+            config = {"class_name": "SGD", "config": {"name": "SGD", "learning_rate": 1e-2, "momentum": 0.0}}
+            file.attrs["training_config"] = json.dumps({"optimizer_config": config})
+    assert cut(folder) == ((0, 3, "start"), (3, 5, "state-lost"))
+    assert [(s.start, s.stop, s.begins) for s in check(folder).runs[0].segments] == list(cut(folder))
+
+
 def test_a_checkpoint_before_the_first_update(tmp_path: Path) -> None:
     """A resumed training that saves at step 0 begins its segment there; at a run's start that is no restart."""
     folder = tmp_path / "run"

@@ -12,6 +12,9 @@ from ckpt_inspect.measurement.columns import slabs
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import find_rule
 
+_SAME = 1e-6
+"""Relative difference up to which two β2 are one, of which one passed through float32."""
+
 SMALLEST_SQUARE = 1e-36
 """Second moments below this may have been flushed to 0, or have few digits left in float32."""
 
@@ -23,8 +26,13 @@ class Interval:
     before: int
     after: int
     updates: int
-    factor: float
-    """β2^k: what is left of a second moment without gradients."""
+    beta_2: float
+    """The smaller of the two checkpoints' own: where they differ, it changed somewhere in between."""
+
+    @property
+    def factor(self) -> float:
+        """Return β2^k: what is left of a second moment without gradients; the least, if β2 changed in between."""
+        return self.beta_2**self.updates
 
     @property
     def tolerance(self) -> float:
@@ -46,17 +54,23 @@ class Intervals:
         self._steps = history["step"].tolist()
         self._rules = history["rule"].tolist()
         self._beta_2 = history["beta_2"].tolist()
+        self._is_assumed = (history["beta_2_source"] == "default").tolist()
 
     def between(self, before: int, after: int) -> Interval | None:
         """Return the intervals; None if the updates or β2 are unknown, or the rule's v doesn't decay by β2."""
-        start, stop, beta_2 = self._steps[before], self._steps[after], self._beta_2[after]
+        start, stop, beta_2 = self._steps[before], self._steps[after], self._smaller(before, after)
         if not 0 <= start < stop or not 0 < beta_2 < 1:
             return None
         rule = find_rule(str(self._rules[after]))
         if self._rules[before] != self._rules[after] or rule is None or not rule.decays_by_beta_2:
             return None
-        factor = beta_2 ** (stop - start)
-        return Interval(before, after, stop - start, factor) if factor > 0 else None
+        found = Interval(before, after, stop - start, beta_2)
+        return found if found.factor > 0 else None
+
+    def _smaller(self, before: int, after: int) -> float:
+        """Return the smaller β2 of the two, but not one that is merely assumed before."""
+        one, two = self._beta_2[before], self._beta_2[after]
+        return float(one if not self._is_assumed[before] and 0 < one < two * (1 - _SAME) else two)
 
     def falling(self, variable: str, share: float) -> Iterator[tuple[Interval, Floats, Floats]]:
         """Yield the intervals from one row to the next in which a variable falls to less than a share of what β2^k

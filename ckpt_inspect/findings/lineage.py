@@ -252,6 +252,8 @@ class _Fall:
 
     below: Bools
     """(P, S) which sampled elements."""
+    beta_2: float
+    """By which they can't have, that of the interval."""
     largest_beta_2: float | None
     """By which they can have fallen so far, where β2 is assumed; None where it is not, or where none that is in use
     explains it."""
@@ -274,7 +276,7 @@ def _falls(history: History, vanished: list[int]) -> tuple[dict[int, _Fall], dic
             continue
         is_lost = bool(np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2)
         largest = _largest_beta_2(history, interval, former, now, below)
-        (lost if is_lost and largest is None else broken)[interval.after] = _Fall(below, largest)
+        (lost if is_lost and largest is None else broken)[interval.after] = _Fall(below, interval.beta_2, largest)
     return lost, broken
 
 
@@ -289,8 +291,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
     action = _WEIGHTS_ACTIONS.get(weights, "")
     severity = None
-    beta_2 = setting(float(history.row("beta_2", row)))
-    alike = [f.largest_beta_2 for at, f in found.items() if setting(float(history.row("beta_2", at))) == beta_2]
+    beta_2 = setting(found[row].beta_2)
+    alike = [f.largest_beta_2 for f in found.values() if setting(f.beta_2) == beta_2]
     explained = [largest for largest in alike if largest is not None]
     if found[row].largest_beta_2 is not None:
         largest = min(explained)
@@ -307,8 +309,9 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             f"than {figure(largest, 4)}, the optimizer's state was lost between the two: restore it together with "
             "the model"
         )
-    if "inferred" in (value := history.quoted("beta_2", row)):
-        more += f"; β2 = {value}"
+    own = row if found[row].beta_2 == history.row("beta_2", row) else row - 1
+    if "inferred" in (told := history.quoted("beta_2", own)):
+        more += f"; β2 = {told}"
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {beta_2}^"

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from support.adam_bundles import save_series
-from support.adam_runs import AdamRun
+from support.adam_runs import AdamRun, Array
 from support.command_line import Answer
 
 from ckpt_inspect import analyze, check
@@ -183,3 +184,23 @@ def test_figures_of_a_run(tmp_path: Path, kind: str) -> None:
 def test_segments_in_json_name_checkpoints() -> None:
     """The ends of a segment are both in it."""
     assert Segment(1, 3, "state-lost").to_json("abcd") == {"first": "b", "last": "c", "begins": "state-lost"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.98, 0.999), (0.999, 0.98)])
+def test_a_beta_that_was_changed_loses_no_state(tmp_path: Path, before: float, after: float) -> None:
+    """In the window in which β2 was changed, v may fall as the smaller of the two lets it."""
+    folder = tmp_path / "run"
+    run = AdamRun(beta_2=before)
+    save(save(run.train(150, fading), folder).train(30, fading), folder)
+    run.train(40, fading)
+    run.config["beta_2"] = after
+    save(save(run.train(10, fading), folder).train(50, fading), folder)
+    assert cut(folder) == ((0, 4, "start"),)
+    assert not {"state-lost", "lineage-broken"} & {finding.id for finding in analyze(folder).findings}
+    assert all(verdict.is_sound for verdict in check(folder).checkpoints)
+
+
+def fading(name: str, weight: Array, rng: np.random.Generator) -> Array:
+    """Gradients of an element each of which sees one every few updates."""
+    g: Array = rng.normal(size=weight.shape) * (rng.random(weight.shape) < 0.02) * 0.1
+    return g

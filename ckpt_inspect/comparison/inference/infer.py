@@ -19,6 +19,9 @@ from ckpt_inspect.sourced import Sourced
 _FITS = 24
 """Windows whose weights are fitted at most: each takes some hundredths of a second."""
 
+_WIDEST_RATE = 2.0
+"""Width of an interval of a window's rate above which only the interval is known."""
+
 
 def infer(observations: Sequence[Observation]) -> Inference:
     """Return what the checkpoints of a run tell together of one optimizer.
@@ -138,4 +141,7 @@ def _evidence(window: Window, motion: Motion | None, observations: Sequence[Obse
         evidence = replace(evidence, decay=Interval(shrinkage.share, max(low, 0.0), high))
     if movement is None:
         return replace(evidence, refusal=window.refusal or motion.refusal)
-    return replace(evidence, learning_rate=movement.learning_rate, epsilon=movement.epsilon, chi=movement.chi)
+    rate = movement.learning_rate
+    if rate.high > _WIDEST_RATE * rate.low:  # where epsilon outweighs √v, rate and epsilon can't be told apart
+        rate = replace(rate, best=None)
+    return replace(evidence, learning_rate=rate, epsilon=movement.epsilon, chi=movement.chi)

@@ -324,3 +324,13 @@ def test_double_precision_is_followed(seed: int) -> None:
     """In float64 the betas are what was written."""
     _, _, inference = run(Plan(dtype="float64", seed=seed, scale=1e-5))
     assert claimed(inference, "beta_2") == 3
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-3, 1e-4])
+def test_a_rate_that_epsilon_hides_is_given_as_an_interval(scale: float) -> None:
+    """Where ε outweighs √v only rate over ε shows in how far weights moved: the rate has no best value."""
+    _, _, inference = run(Plan(epsilon=1.0, rate=0.1, scale=scale, beta_2=0.98, saves=(100, 130, 260, 400)))
+    rates = [w.learning_rate for w in inference.windows if w.learning_rate is not None]
+    assert rates and any(rate.best is None for rate in rates)
+    assert all(rate.low <= 0.1 <= rate.high for rate in rates)
+    assert all(rate.best == pytest.approx(0.1, rel=1e-2) for rate in rates if rate.best is not None)

@@ -153,7 +153,8 @@ def _filled(job: Job, memory: _Memory, stop: Event) -> ParameterDiff:
     if job.window is not None and size:
         if counts.touched:
             row = replace(row, impossible=counts.impossible / counts.touched)
-        if not job.is_refuted:
+        moments = [distances[slot] for slot in ("first_moment", "second_moment") if slot in distances]
+        if not job.is_refuted and not all(d.is_same and d.norm_a > 0 for d in moments):  # else no update was made of it
             row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
             row = replace(row, starved=counts.starved / counts.touched) if counts.touched else row
     return row

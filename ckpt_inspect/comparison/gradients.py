@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import numpy_dtype
 from ckpt_inspect.comparison.inference.gradients import window_gradient_rms
 from ckpt_inspect.comparison.paths import Heads, PathFigures, continue_paths
+from ckpt_inspect.comparison.repeated_rows import may_repeat_rows
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Column, Columns
 from ckpt_inspect.measurement.variables import CONTRADICTION, PATHS, WINDOW_METRICS
@@ -27,7 +28,10 @@ from ckpt_inspect.update_rules import find_implementation, find_rule
 Floats = NDArray[np.float64]
 
 _SMALLEST = 1e-30
-"""Second moments below it have few digits left."""
+"""Moments below it have few digits left."""
+
+_LEFT = 1.01
+"""How many times what β1^k leaves of it a first moment is that gradients made."""
 
 
 def plain_bounds(beta_2: float, updates: int) -> tuple[float, float]:
@@ -84,7 +88,10 @@ class KnownWindows:
         self.found = dict(found)
 
 
-_ROW_INPUTS = ("window_updates", "window_from", "beta_2", f"beta_2{CONTRADICTION}", "step", "rule", "family")
+_ROW_INPUTS = (
+    *("window_updates", "window_from", "beta_2", "beta_2_source", f"beta_2{CONTRADICTION}", "step", "rule"),
+    *("family", "beta_1"),
+)
 
 _HEADS = 16
 """Newest rows of which the path is held: a checkpoint is compared with few before it."""
@@ -118,9 +125,17 @@ def window_columns(columns: Columns, fingerprints: Column, known: KnownWindows |
         beta_2 = float(columns["beta_2"][row])
         if _gathers(columns, row) and 0 < beta_2 < 1 and not columns[f"beta_2{CONTRADICTION}"][row]:
             sample = columns["second_moment_sample"]
-            broken[row] = is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
+            least = min(beta_2, _told_beta_2(columns, window.before, beta_2))
+            broken[row] = is_broken = _broken(sample[window.before], sample[row], least, window.updates)
+            if least < beta_2 or (is_broken.any() and columns["beta_2_source"][row] == "default"):
+                continue  # a β2 that changed in between, or that can't be the one that is assumed
+            is_frozen = _frozen(columns, window, row)
+            earlier = _window(columns, window.before, rows, present)
+            was_frozen = is_frozen if earlier is None else is_frozen | _frozen(columns, earlier, window.before)
             for name, figures in _gradients(columns, window, row, beta_2).items():
-                found[name][row] = np.where(is_broken, np.nan, figures)
+                # beside a window without updates, it may have been frozen, or set free, in the middle
+                found[name][row] = np.where(is_broken | was_frozen, np.nan, figures)
+                found[name][window.before, is_frozen] = np.nan
     _write_paths(found, columns, windows, broken, known)
     known.take(columns, fingerprints, found)
     return found
@@ -169,6 +184,7 @@ def _write_paths(
 def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Mapping[str, Floats]:
     """(P,) the three figures of the gradients' size."""
     means = columns["second_moment_mean"]
+    is_moving = _are_moving(columns, window, row)
     low, high = plain_bounds(beta_2, window.updates)
     figures = np.full((3, means.shape[1]), np.nan)
     for i, (before, after) in enumerate(zip(means[window.before].tolist(), means[row].tolist(), strict=True)):
@@ -180,7 +196,12 @@ def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Ma
             continue
         rms = window_gradient_rms(before, after, beta_2, window.updates, dtype)
         if rms is not None:
-            figures[:, i] = rms.value, rms.low * low, rms.high * high
+            # gradients that vanish in v's rounding are none only if m shows none either
+            value = np.nan if rms.value == 0 and is_moving[i] else rms.value
+            figures[:, i] = value, rms.low * low, rms.high * high
+    implementation = find_implementation(str(columns["family"][row]))
+    names, shapes = (map(str, columns[name]) for name in ("parameter", "shape"))
+    figures[1:, may_repeat_rows(implementation, names, shapes)] = np.nan  # v holds the parts' squares, not their sum's
     return dict(zip(_NAMES, figures, strict=True))
 
 
@@ -203,6 +224,29 @@ def _gathers(columns: Columns, row: int) -> bool:
     if rule is None or implementation is None or rule.is_lazy or implementation.is_lazy:
         return False
     return rule.has_squared_gradients and rule.decays_by_beta_2
+
+
+def _are_moving(columns: Columns, window: _Window, row: int) -> NDArray[np.bool_]:
+    """Return (P,) whether first moments are larger than the window leaves of them without a gradient."""
+    before, after = (columns["first_moment_rms"][at] for at in (window.before, row))
+    left = float(np.nan_to_num(columns["beta_1"][row])) ** window.updates * before
+    return np.asarray(after > np.maximum(_LEFT * left, _SMALLEST))
+
+
+def _told_beta_2(columns: Columns, row: int, otherwise: float) -> float:
+    """The β2 of a row's checkpoint; `otherwise` if it is assumed, unknown or the same to float32."""
+    value = float(columns["beta_2"][row])
+    is_told = columns["beta_2_source"][row] not in ("default", "unknown") and 0 < value < 1
+    return value if is_told and not math.isclose(value, otherwise, rel_tol=1e-6) else otherwise
+
+
+def _frozen(columns: Columns, window: _Window, row: int) -> NDArray[np.bool_]:
+    """Return (P,) whether no update was made of a parameter in a window: each makes both moments decay."""
+    is_same = columns["second_moment_mean"][row] > 0
+    for name in ("second_moment_mean", "first_moment_rms"):
+        is_same &= columns[name][window.before] == columns[name][row]
+    before, after = (columns["second_moment_sample"][at] for at in (window.before, row))
+    return is_same & ((before == after) | np.isnan(before) & np.isnan(after)).all(axis=1)
 
 
 def _broken(before: Floats, after: Floats, beta_2: float, updates: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
@@ -85,7 +86,7 @@ class Job:
     parameters: tuple[Parameter, Parameter] | None = None
     window: Window | None = None
     is_refuted: bool = False
-    """Whether the two show that the window's beta_2 is not the one that was used."""
+    """Whether the two show that the window's beta_2 is not the one that was used, or not in all of its updates."""
 
     @property
     def nbytes(self) -> int:
@@ -264,6 +265,7 @@ def _parameter_job(a: Side, b: Side, pair: OptimizerPair, name: str) -> Job:
     if set(one.found.slots) != set(two.found.slots) or bool(one.found.value) != bool(two.found.value):
         row = replace(row, status="changed")
     window = None
+    is_refuted = "beta_2" in pair.contradictions[1]
     rule = pair.b.update_rule
     is_lazy = rule is None or rule.is_lazy or pair.b.settings.implementation.is_lazy
     has_window = rule is not None and rule.has_squared_gradients and rule.decays_by_beta_2 and not is_lazy
@@ -271,9 +273,18 @@ def _parameter_job(a: Side, b: Side, pair: OptimizerPair, name: str) -> Job:
         beta_2 = pair.b.hyperparameters.get("beta_2")
         dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
         if beta_2 is not None and beta_2.value is not None and pair.steps and pair.steps > 0:
-            window = Window.between(pair.decays or pair.steps, beta_2.value, numpy_dtype(dtype))
-    is_refuted = "beta_2" in pair.contradictions[1]
+            least = min(beta_2.value, _told_beta_2(pair.a, beta_2.value))
+            is_refuted |= least < beta_2.value  # it changed somewhere in between
+            window = Window.between(pair.decays or pair.steps, least, numpy_dtype(dtype))
     return Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window, is_refuted=is_refuted)
+
+
+def _told_beta_2(state: OptimizerState, otherwise: float) -> float:
+    """The β2 of a state; `otherwise` if it is assumed, unknown or the same to float32."""
+    told = state.hyperparameters.get("beta_2")
+    if told is None or told.is_assumed or told.value is None or math.isclose(told.value, otherwise, rel_tol=1e-6):
+        return otherwise
+    return told.value
 
 
 def _bare_row(

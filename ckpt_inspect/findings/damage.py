@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ckpt_inspect.comparison.repeated_rows import may_repeat_rows
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
-from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted, figure, setting, whole
@@ -228,8 +228,6 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
 
 def _may_repeat_rows(history: History, implementation: Implementation | None, row: int, places: list[int]) -> bool:
     """Whether these may be embeddings whose implementation squares slices, and something else obeys the bound."""
-    squares = implementation is not None and implementation.squares_slices != "never"
-    axes = [str(shape).count(",") + 1 for shape in history["shape"]]
-    is_kernel = are_kernels(history)
     is_all = len(places) == np.count_nonzero(history.present(row))
-    return squares and not is_all and all(axes[i] == 2 and not is_kernel[i] for i in places)
+    may = may_repeat_rows(implementation, history.parameters, map(str, history["shape"]))
+    return not is_all and bool(may[places].all())

@@ -9,7 +9,6 @@ import numpy as np
 from ckpt_inspect.findings.history import Bools, History
 
 _BIASES = re.compile(r"(.*[_.])?(bias|beta|gamma|scale|offset)(_?\d+|#\d+)?", re.IGNORECASE)
-_KERNEL = re.compile(r"(.*_)?kernel(_?\d+|#\d+)?", re.IGNORECASE)
 _NORM = re.compile(r"norm|(?:^|[/_.])bn\d*(?:[/_.]|$)|/gamma(?:_?\d+)?$", re.IGNORECASE)
 _KEY = re.compile(r"(?:^|[/_.])(?:key|k_proj)(?:_dense|_proj)?(?:_?\d+)?/", re.IGNORECASE)
 _NO_SHIFT = re.compile(r"(.*[_.])?(beta|gamma|scale)(_?\d+|#\d+)?", re.IGNORECASE)
@@ -30,11 +29,6 @@ def are_biases(history: History) -> Bools:
         is_numbered = bool(folder) and last.isdigit()
         found.append(len(shape) < 2 or _BIASES.fullmatch(last) is not None or (is_numbered and is_end))
     return np.array(found, np.bool_)
-
-
-def are_kernels(history: History) -> Bools:
-    """(P,) whether a tensor's name says that it is a kernel, and so no embedding."""
-    return np.array([_KERNEL.fullmatch(name.rpartition("/")[2]) is not None for name in history.parameters], np.bool_)
 
 
 def may_cancel(history: History) -> Bools:

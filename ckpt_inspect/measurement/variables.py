@@ -209,17 +209,19 @@ WINDOW_METRICS = (
         "window_gradient_rms",
         "RMS of the gradients since the checkpoint before",
         "√((v2 - β2^k·v1)/(1 - β2^k)) of the means of v, k updates apart: the root of the mean square of the window's "
-        "gradients, weighted as v weights them. NaN for rows that no checkpoint led to, and rules that don't tell.",
+        "gradients, weighted as v weights them. NaN for rows that no checkpoint led to, rules that don't tell, and a "
+        "tensor whose moments stayed the same, or did so in the window before or after.",
     ),
     _metric(
         "window_gradient_rms_low",
         "least RMS of the gradients",
-        "Lower bound of the unweighted RMS of the window's gradients.",
+        "Lower bound of the unweighted RMS of the window's gradients; NaN for what may be an embedding if the "
+        "optimizer squares the parts of a repeated row's gradient one by one.",
     ),
     _metric(
         "window_gradient_rms_high",
         "largest RMS of the gradients",
-        "Upper bound of the unweighted RMS; NaN if the window is so long that there is none.",
+        "Upper bound of the unweighted RMS; NaN if the window is so long that there is none, and where the lower is.",
     ),
     _metric(
         "window_displacement",

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.adam_runs import SHAPES, AdamRun, Array
+from support.silent_runs import save_without_config
 
-from ckpt_inspect import Analyses, analyze
+from ckpt_inspect import Analyses, analyze, diff
 from ckpt_inspect.comparison import gradients
 from ckpt_inspect.comparison.gradients import plain_bounds
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, PATHS
@@ -180,3 +181,82 @@ def test_what_changed_is_computed_again(grown: Analyses, row: int, what: str) ->
     anew = gradients.window_columns(columns, fingerprints)
     for name, column in gradients.window_columns(columns, fingerprints, known).items():
         np.testing.assert_array_equal(column, anew[name], err_msg=name)
+
+
+def test_a_tensor_that_was_frozen_tells_nothing(tmp_path: Path) -> None:
+    """Its moments stay the same, bit for bit, while those of others decay; in the windows beside that one it may have
+    been frozen, or set free, in the middle. `diff` gives none either."""
+    run, logged = AdamRun(), Logged(lambda t: 0.1)
+    paths = []
+    for step, (start, stop) in zip(
+        (100, 150, 200, 250, 300), ((0, 0), (130, 150), (150, 200), (200, 220), (0, 0)), strict=True
+    ):
+        while run.step < step:
+            held = [m["first/kernel"].copy() for m in (run.first, run.second)] if start <= run.step < stop else None
+            run.train(1, logged)
+            if held is not None:
+                run.first["first/kernel"], run.second["first/kernel"] = held
+        paths.append(run.save(tmp_path / f"m-{step}.h5"))
+    rms = figures(analyze(tmp_path), "window_gradient_rms")
+    assert np.isnan(rms["first/kernel"][:4]).all()
+    assert rms["first/kernel"][4] == pytest.approx(logged.rms("first/kernel", 250, 300, 0.999), rel=1e-3)
+    assert rms["second/kernel"][1:] == pytest.approx(
+        [logged.rms("second/kernel", stop - 50, stop, 0.999) for stop in (150, 200, 250, 300)], rel=1e-3
+    )
+    changes = {p.parameter: p for p in diff(paths[1], paths[2]).parameters}
+    assert np.isnan([changes["first/kernel"].gradient_rms, changes["first/kernel"].starved]).all()
+    assert changes["second/kernel"].starved == 0
+
+
+def test_a_beta_that_changed_in_the_window_tells_nothing(tmp_path: Path) -> None:
+    """Neither file's β2 is that of all of its updates; the windows before and after are as they were."""
+    run, logged = AdamRun(beta_2=0.99), Logged(lambda t: 0.1)
+    paths = []
+    for step in (100, 150, 200, 250):
+        run.train((step - run.step) // 2, logged)
+        if step == 200:
+            run.config["beta_2"] = 0.999
+        paths.append(run.train(step - run.step, logged).save(tmp_path / f"m-{step}.h5"))
+    rms = figures(analyze(tmp_path), "window_gradient_rms")["first/kernel"]
+    assert np.isnan([rms[0], rms[2]]).all()
+    assert rms[1] == pytest.approx(logged.rms("first/kernel", 100, 150, 0.99), rel=1e-3)
+    assert rms[3] == pytest.approx(logged.rms("first/kernel", 200, 250, 0.999), rel=1e-3)
+    assert all(np.isnan(p.gradient_rms) for p in diff(paths[1], paths[2]).parameters)
+
+
+def test_an_assumed_beta_that_one_tensor_contradicts_tells_nothing_of_others(tmp_path: Path) -> None:
+    """Whether β2 was smaller, or the state was lost, is not known: then the others' figures would rest on either."""
+    run = AdamRun(beta_2=0.99)
+    run.train(100, lambda n, w, rng: rng.normal(size=w.shape) * 0.1)
+    save_without_config(run, tmp_path / "m-100.h5")
+    run.train(60, lambda n, w, rng: rng.normal(size=w.shape) * (1e-4 if n == "third/bias" else 1.0))
+    save_without_config(run, tmp_path / "m-160.h5")
+    assert np.isnan(list(figures(analyze(tmp_path, infer=False), "window_gradient_rms").values())).all()
+
+
+def test_gradients_that_vanish_in_rounding_are_not_called_none(tmp_path: Path) -> None:
+    """After a huge gradient the squares of ordinary ones don't show in v, while m shows that they came."""
+    run, logged = AdamRun(beta_2=0.99), Logged(lambda t: 1e5 if t == 4 else 1e-3)
+    run.train(300, logged).save(tmp_path / "m-300.h5")
+    run.train(100, logged).save(tmp_path / "m-400.h5")
+    run.train(100, lambda n, w, rng: np.zeros(w.shape)).save(tmp_path / "m-500.h5")
+    found = analyze(tmp_path)
+    rms, high = (figures(found, f"window_gradient_rms{end}")["first/bias"] for end in ("", "_high"))
+    assert np.isnan(rms[1]) and high[1] >= logged.rms("first/bias", 300, 400)
+    assert rms[2] == 0
+
+
+def test_squares_of_parts_bound_no_gradient(tmp_path: Path) -> None:
+    """Keras 3 squares the parts of a repeated row one by one: what may be an embedding has no bounds."""
+    run = AdamRun({"embedding/embeddings": (20, 4), "dense/kernel": (4, 8)})
+
+    def halves(name: str, weight: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        g = rng.normal(size=weight.shape)
+        return (g, g * g / 2) if name.startswith("embedding") else (g, g * g)
+
+    for step in (50, 100):
+        run.train(step - run.step, halves).save(tmp_path / f"m-{step}.h5", keras="3.5.0")
+    found = analyze(tmp_path)
+    for end in ("_low", "_high"):
+        bounds = figures(found, f"window_gradient_rms{end}")
+        assert np.isnan(bounds["embedding/embeddings"][1]) and np.isfinite(bounds["dense/kernel"][1])

@@ -246,7 +246,8 @@ def _frozen(columns: Columns, window: _Window, row: int) -> NDArray[np.bool_]:
     for name in ("second_moment_mean", "first_moment_rms"):
         is_same &= columns[name][window.before] == columns[name][row]
     before, after = (columns["second_moment_sample"][at] for at in (window.before, row))
-    return is_same & ((before == after) | np.isnan(before) & np.isnan(after)).all(axis=1)
+    is_same &= ((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
+    return np.asarray(is_same)
 
 
 def _broken(before: Floats, after: Floats, beta_2: float, updates: int) -> NDArray[np.bool_]:

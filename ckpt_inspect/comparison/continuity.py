@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.records import dataclass
-from ckpt_inspect.update_rules import State
+from ckpt_inspect.update_rules import STATE_SLOTS, State
 
 SPARE_UPDATES = 2
 """Updates that a counter may be behind: some count while they compute, and a division by n rounds down."""
+
+_ARRAYS = ("value", *STATE_SLOTS)
 
 _ROUNDINGS = 4
 """Roundings of half a unit that one update adds to an average, at most."""
@@ -78,12 +80,13 @@ class StateCounts:
         "fallen",
         "farthest",
         "flipped",
-        "is_same",
         "judged",
         "least_ratio",
         "moved",
+        "same",
         "still",
         "untouched",
+        "vanished",
     )  # fmt: skip
 
     def __init__(self, certain: Floor | None, assumed: Floor | None) -> None:
@@ -98,8 +101,8 @@ class StateCounts:
         """Elements below what the assumed rate leaves."""
         self.least_ratio = math.inf
         """Smallest v_B/v_A of an element that is below either floor."""
-        self.is_same = True
-        """Whether all bits are the same, those of the weights included."""
+        self.same: dict[str, bool] = {}
+        """Of each array of `State` that both have, and that is not 0 throughout, whether all its bits are the same."""
         self.untouched = 0
         """Elements whose moments are 0 in both: no gradient ever reached them."""
         self.still = 0
@@ -112,15 +115,19 @@ class StateCounts:
         """Smallest and largest θ_B/θ_A of those that moved."""
         self.farthest = 0.0
         """Largest |θ_B - θ_A| of all elements."""
+        self.vanished = 0.0
+        """Largest |m_A| of pieces of which every m_B is 0."""
         self.dot_aa = self.dot_ab = self.dot_bb = 0.0
         """Σθ_A², Σθ_A·θ_B and Σθ_B²."""
 
     def add(self, a: State, b: State) -> None:
         """Take in the same piece of both; arrays that one of them lacks are left out."""
         self.elements += b.size
-        pairs = [(x, y) for x, y in zip(a.arrays()[1:], b.arrays()[1:], strict=True) if x is not None and y is not None]
-        for before, after in pairs:
-            self.is_same &= _has_same_bytes(before, after)
+        for name, before, after in zip(_ARRAYS, a.arrays(), b.arrays(), strict=True):
+            if before is not None and after is not None and (before.any() or after.any()):
+                self.same[name] = self.same.get(name, True) and _has_same_bytes(before, after)
+        if a.first_moment is not None and b.first_moment is not None and not b.first_moment.any():
+            self.vanished = max(self.vanished, float(np.nanmax(np.abs(a.first_moment), initial=0.0)))
         if a.second_moment is not None and b.second_moment is not None:
             self._add_second(_wide(a.second_moment), _wide(b.second_moment))
         if a.max_second_moment is not None and b.max_second_moment is not None:
@@ -129,6 +136,11 @@ class StateCounts:
             self.fallen += int(np.count_nonzero(fell))
         if a.value is not None and b.value is not None:
             self._add_values(a, b, a.value, b.value)
+
+    @property
+    def is_same(self) -> bool:
+        """Return whether all bits are the same, those of the weights included."""
+        return all(self.same.values())
 
     @property
     def has_witnesses(self) -> bool:
@@ -157,7 +169,6 @@ class StateCounts:
                     self.least_ratio = min(self.least_ratio, float(np.min(after[below] / before[below])))
 
     def _add_values(self, a: State, b: State, before: Array, after: Array) -> None:
-        self.is_same &= _has_same_bytes(before, after)
         if before.dtype.kind == "c" or after.dtype.kind == "c":
             return
         wide_a, wide_b = _wide(before), _wide(after)

@@ -32,7 +32,7 @@ from ckpt_inspect.soundness.continues import (
     pairs_of,
     passages_between,
 )
-from ckpt_inspect.soundness.reading import Reading, read_whole
+from ckpt_inspect.soundness.reading import Reading, owns_of, read_whole
 from ckpt_inspect.soundness.split_runs import judge_split_runs
 from ckpt_inspect.soundness.state_files import judge_state_files
 from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdict, is_decided
@@ -199,7 +199,8 @@ class _Work:
         stage = Stage(checkpoint, states or ())
         comparable = before is not None and bool(stage.states)
         passages = passages_between(before, stage) if before is not None and comparable else ()
-        reading = read_whole(checkpoint, [pair for passage in passages for pair in pairs_of(passage)])
+        pairs = [pair for passage in passages for pair in pairs_of(passage)]
+        reading = read_whole(checkpoint, pairs, [own for state in stage.states for own in owns_of(state)])
         reasons = list(judge_whole(checkpoint, stage.states, reading))
         if unreadable and not any(unreadable in reason.text for reason in reasons):
             reasons.append(Reason(kinds.DAMAGED, str(checkpoint.path), unreadable))

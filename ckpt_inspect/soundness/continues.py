@@ -5,22 +5,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.continuity import SPARE_UPDATES, Floor, StateCounts
 from ckpt_inspect.comparison.inference.evidence import WindowEvidence
+from ckpt_inspect.comparison.moment_limits import MomentCounts, limit_of
 from ckpt_inspect.errors import CkptInspectError, NotDetermined
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.soundness import kinds
-from ckpt_inspect.soundness.complete import has_all_moments_zero, moments_of
+from ckpt_inspect.soundness.complete import has_all_moments_zero, moments_of, optimizer_keys
 from ckpt_inspect.soundness.reading import Pair, Reading
 from ckpt_inspect.soundness.verdicts import Reason
 from ckpt_inspect.soundness.whole import named
 from ckpt_inspect.sourced import Sourced, quoted
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
 from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters
+from ckpt_inspect.update_rules import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +207,13 @@ def _lost(before: Stage, passage: Passage, reading: Reading) -> str:
         and not before.reading.is_zero(moments_of(one))
         and reading.is_zero(moments_of(two))
     ]
+    if none := _no_moments_any_more(passage):
+        return none
     lacking = [n for n, (one, two) in passage.parameters.items() if moments_of(one) and not moments_of(two)]
     if lacking:
         return f"{len(lacking)} parameters have lost their slots: {named(lacking)}"
+    if left := _left_as_it_was(passage, reading) or _first_moments_gone(passage, reading):
+        return left
     counts = _counts_of(passage, reading)
     fallen = {name: c for name, c in counts.items() if c.fallen}
     if not fallen:
@@ -219,6 +226,96 @@ def _lost(before: Stage, passage: Passage, reading: Reading) -> str:
         f"the second moments of {len(fallen)} of {counted(len(counts), 'parameter')} fell further{window} than updates "
         f"can make them fall ({worst}: {share} of its elements){also}"
     )
+
+
+def _no_moments_any_more(passage: Passage) -> str:
+    """Say that what were moments before can't be any, where that is why the rule is no longer known; else empty.
+
+    Files without names for their slots are read by what these hold.
+    """
+    a, b = passage.before, passage.after
+    if a.update_rule is None or b.update_rule is not None or set(optimizer_keys(a)) != set(optimizer_keys(b)):
+        return ""
+    found: dict[str, MomentCounts] = {}
+    for name, (one, two) in passage.parameters.items():
+        limit = limit_of(a, one)
+        found[name] = MomentCounts(limit if limit is not None and limit.is_certain else None)
+        with suppress(CkptInspectError):
+            keys = [one.key(array) or "" for array in ("first_moment", "second_moment")]
+            pieces = [two.checkpoint.stream(key) for key in keys]
+            for first, second in zip(*pieces, strict=True):
+                found[name].add(State(first_moment=first, second_moment=second))
+    negative, beyond = (sum(getattr(c, what) for c in found.values()) for what in ("negative", "beyond"))
+    if not negative and not beyond:
+        return ""
+    worst = sorted((n for n, c in found.items() if c.negative or c.beyond), key=lambda n: -found[n].negative)
+    what = (
+        f"{negative:,} of the second are negative"
+        if negative
+        else f"{beyond:,} of the first are larger than any gradients make them beside the second"
+    )
+    return f"its slots can't be moments of {a.rule} any more: {what} ({named(worst)})"
+
+
+def _left_as_it_was(passage: Passage, reading: Reading) -> str:
+    """Say that moments are those of before, bit for bit, although updates were counted and weights moved; or that they
+    are others, although none was counted. Empty if neither is so.
+
+    Every update makes both moments decay. Halves are left out: in them less than their rounding may be lost.
+    """
+    counts = {
+        n: c
+        for n, c in _counts_of(passage, reading).items()
+        if passage.parameters[n][1].found.value not in passage.trained_by_others
+    }
+    if sum(c.elements for c in counts.values()) < _MANY or passage.updates is None:
+        return ""
+    if passage.updates == 0:
+        others = [
+            n for n, c in counts.items() if not (c.same.get("first_moment", True) or c.same.get("second_moment", True))
+        ]
+        is_counted = passage.after.step.value and counts_each_update(passage.after)
+        what = f"the counter is {passage.after.step.value} in both, and the moments of"
+        return f"{what} {counted(len(others), 'parameter')} are others" if others and is_counted else ""
+    for array, word in (("first_moment", "first"), ("second_moment", "second")):
+        own = []
+        for name, c in counts.items():
+            key = passage.parameters[name][1].key(array)
+            is_wide = (
+                key is not None and numpy_dtype(passage.parameters[name][1].checkpoint.spec(key).dtype).itemsize >= 4
+            )
+            if is_wide and array in c.same:
+                own.append(c)
+        moved = sum(c.same.get("value") is False and c.same[array] for c in own)
+        if moved and all(c.same[array] for c in own) and sum(c.elements for c in own) >= _MANY:
+            return (
+                f"the {word} moments of {counted(len(own), 'parameter')} are those of before, bit for bit, while the "
+                f"weights of {moved} of them moved: each of the {counted(passage.updates, 'update')} makes them decay"
+            )
+    return ""
+
+
+def counts_each_update(state: OptimizerState) -> bool:
+    """Return whether the optimizer's own counter rises with every update."""
+    implementation = state.settings.implementation
+    is_own = bool(state.counters) and not any(key.endswith("global_step") for key in state.counters)
+    return is_own and not implementation.counts_decayed_rates_alone
+
+
+_VISIBLE_MOMENT = 1e-30
+"""What is left of a first moment above this can't have been flushed to 0."""
+
+
+def _first_moments_gone(passage: Passage, reading: Reading) -> str:
+    """Say that all first moments are 0, although β1 leaves more of those before; empty if it isn't so."""
+    counts, beta_1 = _counts_of(passage, reading), passage.after.hyperparameters.get("beta_1")
+    keys = [key for _, two in passage.parameters.values() if (key := two.key("first_moment")) is not None]
+    if beta_1 is None or beta_1.is_assumed or not beta_1.value or not passage.updates or not reading.is_zero(keys):
+        return ""
+    largest = max((c.vanished for c in counts.values()), default=0.0)
+    if not largest * beta_1.value ** (passage.updates + SPARE_UPDATES) > _VISIBLE_MOMENT:
+        return ""
+    return f"all first moments are 0, and {counted(passage.updates, 'update')} leave more of those before"
 
 
 def _kept_scalars(passage: Passage) -> str:
@@ -252,6 +349,9 @@ def _witnesses(passage: Passage, reading: Reading) -> dict[str, StateCounts]:
 
 def _replaced(passage: Passage, reading: Reading) -> str:
     """Say how the weights show that they are others; empty if they don't."""
+    gone = [n for n, c in _counts_of(passage, reading).items() if c.elements >= _MANY and c.dot_aa > 0 == c.dot_bb]
+    if gone:
+        return f"all weights of {named(gone)} are 0, and before they were not"
     witnesses = _witnesses(passage, reading)
     if flipped := {n: c for n, c in witnesses.items() if c.flipped >= max(_FEWEST, c.untouched / 10)}:
         elements = sum(c.flipped for c in flipped.values())

@@ -60,6 +60,30 @@ INFINITE_SCALAR = Kind(
     action="Look at it with ckpt-inspect show; if it is no such record, resume from the checkpoint before",
     source="IEEE 754",
 )
+IMPOSSIBLE_MOMENTS = Kind(
+    id="impossible-moments",
+    title="Moments that no gradients leave behind",
+    severity=Severity.CRITICAL,
+    condition="A second moment is negative; or |m| exceeds √v by more than three times what gradients can make of it, "
+    "for the betas that are known, or for any that are possible where they are assumed.",
+    why="Both moments see the same gradient in each update, and v sees its square: m and v are not of one training, or "
+    "not of one variable, or the file is damaged. The next update is then far too large, or NaN.",
+    action="Compare the file with a copy; resume from the checkpoint before",
+    source="Cauchy and Schwarz; ckpt-inspect explain moment-bound-violated",
+    metrics=("moment_ratio_max", "negative_second_moment"),
+)
+DOUBTFUL_MOMENTS = Kind(
+    id="doubtful-moments",
+    title="Moments that hardly any gradients leave behind",
+    severity=Severity.WARNING,
+    condition="The betas are assumed, and |m| exceeds √v by more than three times what gradients can make of it for "
+    "any with β1 < √β2.",
+    why="m and v are not of one training, or not of one variable, or the file is damaged, unless betas were used with "
+    "which m outlives √v.",
+    action="Give the betas that were used (--beta-1, --beta-2), and check again",
+    source="Cauchy and Schwarz; ckpt-inspect explain moment-bound-violated",
+    metrics=("moment_ratio_max",),
+)
 OTHER_BITS = Kind(
     id="other-bits",
     title="Another reader gives other numbers",
@@ -381,8 +405,8 @@ OTHER_NAMES = Kind(
 )
 
 WHOLE = (
-    UNREADABLE, PART_MISSING, NOT_MERGED, DAMAGED, NOT_FINITE, INFINITE_SCALAR, OTHER_BITS, NO_CHECKSUM, NOT_CHECKED,
-    NOT_READ,
+    UNREADABLE, PART_MISSING, NOT_MERGED, DAMAGED, NOT_FINITE, INFINITE_SCALAR, IMPOSSIBLE_MOMENTS, DOUBTFUL_MOMENTS,
+    OTHER_BITS, NO_CHECKSUM, NOT_CHECKED, NOT_READ,
 )  # fmt: skip
 COMPLETE = (
     WEIGHTS_ONLY, STATE_UNKNOWN, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING,

@@ -14,10 +14,11 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Problem
 from ckpt_inspect.comparison.continuity import StateCounts
+from ckpt_inspect.comparison.moment_limits import MomentCounts, limit_of
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.records import dataclass
-from ckpt_inspect.state.optimizer_state import Parameter
+from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
 from ckpt_inspect.storage import NoAnswerError, is_far
 from ckpt_inspect.update_rules import State
 
@@ -61,6 +62,26 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """One parameter of this checkpoint, whose moments are counted by themselves."""
+
+    optimizer: str
+    parameter: Parameter
+    counts: MomentCounts
+
+
+def owns_of(state: OptimizerState) -> Iterator[Own]:
+    """Yield the parameters whose second moments can be counted: those all of whose arrays are of one size."""
+    for parameter in state.parameters.values():
+        keys = [key for array in ARRAYS if (key := parameter.key(array)) is not None]
+        specs = [parameter.checkpoint.tensors.get(key) for key in keys]
+        size = math.prod(parameter.shape)
+        is_even = all(s is not None and s.size == size and s.is_readable and s.dtype != STRING for s in specs)
+        if is_even and parameter.key("second_moment") is not None:
+            yield Own(state.name, parameter, MomentCounts(limit_of(state, parameter)))
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a checkpoint holds, after all of it was read."""
 
@@ -68,6 +89,8 @@ class Reading:
     """By key; of every tensor."""
     compared: Mapping[tuple[str, str], StateCounts]
     """By optimizer and parameter; of those that could be read in both."""
+    moments: Mapping[tuple[str, str], MomentCounts] = field(default_factory=dict)
+    """By optimizer and parameter; of those that could be read."""
     error: str = ""
     """What a checksum of the whole shows; empty if it agrees, or there is none."""
     rest: tuple[Problem, ...] = ()
@@ -90,6 +113,7 @@ class _Job:
     nbytes: int
     run: Callable[[_Memory, Event], Mapping[str, TensorReading]]
     pair: Pair | None = None
+    own: Own | None = None
 
 
 class _Memory(local):
@@ -122,15 +146,18 @@ class _Tally:
         return TensorReading(self.nan, self.infinite, self.is_zero)
 
 
-def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_read: bool = True) -> Reading:
-    """Read every tensor, and what no tensor leads to; compare `pairs` in the same pass.
+def read_whole(
+    checkpoint: Checkpoint, pairs: Sequence[Pair] = (), owns: Sequence[Own] = (), *, is_rest_read: bool = True
+) -> Reading:
+    """Read every tensor, and what no tensor leads to; compare `pairs`, and count `owns`, in the same pass.
 
     A tensor that can't be read is reported in its reading. Without `is_rest_read`, only the tensors of the pairs.
     Raises NoAnswerError for a storage that can't be asked: nothing follows from that of what it holds.
     """
-    jobs = sorted(_jobs(checkpoint, pairs, is_rest_read=is_rest_read), key=lambda job: -job.nbytes)
+    jobs = sorted(_jobs(checkpoint, pairs, owns, is_rest_read=is_rest_read), key=lambda job: -job.nbytes)
     tensors: dict[str, TensorReading] = {}
     compared: dict[tuple[str, str], StateCounts] = {}
+    moments: dict[tuple[str, str], MomentCounts] = {}
     stop, memory = Event(), _Memory()
     with closing(_done(checkpoint, jobs, memory, stop)) as done:
         for job, result in done:
@@ -143,8 +170,10 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
             else:
                 if job.pair is not None:
                     compared[job.pair.optimizer, job.pair.after.name] = job.pair.counts
+                if job.own is not None:
+                    moments[job.own.optimizer, job.own.parameter.name] = job.own.counts
     if not is_rest_read:
-        return Reading(tensors, compared)
+        return Reading(tensors, compared, moments)
     error = ""
     try:
         checkpoint.finish_reading()
@@ -152,7 +181,8 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
         raise
     except CkptInspectError as reason:
         error = str(reason)
-    return Reading({key: tensors[key] for key in checkpoint.tensors}, compared, error, checkpoint.check_rest())
+    whole = {key: tensors[key] for key in checkpoint.tensors}
+    return Reading(whole, compared, moments, error, checkpoint.check_rest())
 
 
 _Result = Callable[[], Mapping[str, TensorReading]]
@@ -182,13 +212,20 @@ def _done(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _jobs(checkpoint: Checkpoint, pairs: Sequence[Pair], *, is_rest_read: bool) -> Iterator[_Job]:
+def _jobs(checkpoint: Checkpoint, pairs: Sequence[Pair], owns: Sequence[Own], *, is_rest_read: bool) -> Iterator[_Job]:
     covered: set[str] = set()
-    for pair in pairs:
-        keys = tuple(key for array in ARRAYS if (key := pair.after.key(array)) is not None and key not in covered)
-        covered |= set(keys)
+    unpaired = {(own.optimizer, own.parameter.name): own for own in owns}
+
+    def job(parameter: Parameter, own: Own | None, pair: Pair | None) -> _Job:
+        keys = tuple(key for array in ARRAYS if (key := parameter.key(array)) is not None and key not in covered)
+        covered.update(keys)
         nbytes = sum(checkpoint.spec(key).nbytes for key in keys)
-        yield _Job(keys, nbytes, _Comparison(checkpoint, pair, keys), pair)
+        return _Job(keys, nbytes, _Together(checkpoint, parameter, pair, own, keys), pair, own)
+
+    for pair in pairs:
+        yield job(pair.after, unpaired.pop((pair.optimizer, pair.after.name), None), pair)
+    for own in unpaired.values():
+        yield job(own.parameter, own, None)
     for key, spec in checkpoint.tensors.items() if is_rest_read else ():
         if key not in covered:
             yield _Job((key,), spec.nbytes, _Single(checkpoint, key))
@@ -232,31 +269,36 @@ def _pieces(keys: Iterable[str], size: int) -> Iterator[tuple[str, int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
-    """Reads one parameter of both, and fills the counts of its pair."""
+class _Together:
+    """Reads one parameter's arrays, beside those of the checkpoint before if there is a pair, and fills the counts."""
 
     checkpoint: Checkpoint
-    pair: Pair
-    own: tuple[str, ...]
-    """Keys of this checkpoint's tensors that no other job reads."""
+    parameter: Parameter
+    pair: Pair | None
+    own: Own | None
+    keys: tuple[str, ...]
+    """Of this checkpoint's tensors, those that no other job reads."""
     tallies: dict[str, _Tally] = field(default_factory=dict)
 
     def __call__(self, memory: _Memory, stop: Event) -> Mapping[str, TensorReading]:
-        sides = (self.pair.before, self.pair.after)
+        sides = (self.parameter,) if self.pair is None else (self.parameter, self.pair.before)
         keys = [{a: key for a in ARRAYS if (key := side.key(a)) is not None} for side in sides]
-        size = self.checkpoint.spec(next(iter(keys[1].values()))).size if keys[1] else 0
-        if sum(self.checkpoint.spec(key).nbytes for key in self.own) >= _LARGE:
-            for side, of_side in zip(sides, keys, strict=True):
+        size = self.checkpoint.spec(next(iter(keys[0].values()))).size if keys[0] else 0
+        if sum(self.checkpoint.spec(key).nbytes for key in self.keys) >= _LARGE:
+            for side, of_side in reversed(list(zip(sides, keys, strict=True))):
                 side.checkpoint.expect(_pieces(of_side.values(), size))
         for start in range(0, size, PIECE_ELEMENTS):
             if stop.is_set():
                 break
             end = min(start + PIECE_ELEMENTS, size)
-            pieces = [
-                {a: memory.pieces.read(side.checkpoint, key, start, end, (i, a)) for a, key in of_side.items()}
+            states = [
+                State(**{a: memory.pieces.read(side.checkpoint, key, start, end, (i, a)) for a, key in of_side.items()})
                 for i, (side, of_side) in enumerate(zip(sides, keys, strict=True))
             ]
-            for array, piece in pieces[1].items():
-                self.tallies.setdefault(keys[1][array], _Tally()).add(piece)
-            self.pair.counts.add(State(**pieces[0]), State(**pieces[1]))
-        return {key: self.tallies.get(key, _Tally()).reading() for key in self.own}
+            for array, key in keys[0].items():
+                self.tallies.setdefault(key, _Tally()).add(getattr(states[0], array))
+            if self.own is not None:
+                self.own.counts.add(states[0])
+            if self.pair is not None:
+                self.pair.counts.add(states[1], states[0])
+        return {key: self.tallies.get(key, _Tally()).reading() for key in self.keys}

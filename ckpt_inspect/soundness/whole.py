@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.comparison.moment_limits import MomentCounts
 from ckpt_inspect.formats.keras_files import ONE_SHARD
 from ckpt_inspect.formats.orbax import AGGREGATED
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
-from ckpt_inspect.measurement.wording import counted, spoken_name
+from ckpt_inspect.measurement.wording import counted, percent, spoken_name
 from ckpt_inspect.soundness import kinds
 from ckpt_inspect.soundness.reading import Reading
 from ckpt_inspect.soundness.verdicts import Reason
@@ -38,6 +40,7 @@ def judge_whole(checkpoint: Checkpoint, states: Sequence[OptimizerState], readin
             kind = kinds.NOT_CHECKED if problem.code == "bytes-unclaimed" else kinds.NO_CHECKSUM
             yield Reason(kind, str(checkpoint.path), f"{problem.message}: {problem.resolution}")
     yield from _odd_numbers(checkpoint, states, reading)
+    yield from _impossible_moments(reading)
     opaque = [key for key, tensor in reading.tensors.items() if not tensor.is_readable]
     if opaque:
         types = " and ".join(sorted({checkpoint.tensors[key].dtype for key in opaque}))
@@ -74,6 +77,36 @@ def _odd_numbers(checkpoint: Checkpoint, states: Sequence[OptimizerState], readi
         )
         shown = named([names.get(key, _shown(key)) for key in others])
         yield Reason(kinds.NOT_FINITE, others[0], f"{counts} in {counted(len(others), 'tensor')}: {shown}")
+
+
+def _impossible_moments(reading: Reading) -> Iterator[Reason]:
+    negative = {name: counts.negative for (_, name), counts in reading.moments.items() if counts.negative}
+    if negative:
+        count = sum(negative.values())
+        worst = sorted(negative, key=lambda name: -negative[name])
+        what = f"{count:,} of the second moments, which are means of squares, {'is' if count == 1 else 'are'} negative"
+        yield Reason(kinds.IMPOSSIBLE_MOMENTS, worst[0], f"{what}: {named(worst)}")
+    for is_certain in (True, False):
+        beyond = {
+            name: counts
+            for (_, name), counts in reading.moments.items()
+            if counts.beyond and counts.limit is not None and counts.limit.is_certain == is_certain
+        }
+        if beyond:
+            kind = kinds.IMPOSSIBLE_MOMENTS if is_certain else kinds.DOUBTFUL_MOMENTS
+            worst = sorted(beyond, key=lambda name: -beyond[name].beyond / beyond[name].elements)
+            yield Reason(kind, worst[0], _beyond(beyond, worst[0], is_certain=is_certain))
+
+
+def _beyond(beyond: Mapping[str, MomentCounts], worst: str, *, is_certain: bool) -> str:
+    count, first = sum(counts.beyond for counts in beyond.values()), beyond[worst]
+    most = "no gradient reached v" if math.isinf(first.worst) else f"|m|/√v is up to {first.worst:.3g}"
+    return (
+        f"{counted(count, 'first moment')} in {counted(len(beyond), 'parameter')} {'is' if count == 1 else 'are'} "
+        f"larger than any gradients make them beside their second moments ({worst}: "
+        f"{percent(first.beyond / first.elements)} of its elements; {most})"
+        + ("" if is_certain else ", unless β1 was larger than √β2")
+    )
 
 
 def roles(checkpoint: Checkpoint, states: Sequence[OptimizerState]) -> dict[str, str]:

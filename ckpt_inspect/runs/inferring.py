@@ -48,8 +48,8 @@ def told_stretches(
 ) -> Generator[tuple[Stretch, Sequence[int]], None, None]:
     """Yield what the checkpoints of a run tell together, those that are there and those that the store keeps something
     of, stretch by stretch, and which of each have to be read with that, by their places in the run. `found`, `opened`:
-    what is known of them, for whoever opens them next. `executor`: whose workers compare many, some
-    stretches ahead of the one that is told. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+    what is known of them, for whoever opens them next. `executor`: whose workers compare many, some stretches ahead of
+    the one that is told. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
 
     Nothing is told, and no element is read, if the first and the last hold all that could be told. What can't be read
     takes no part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints,

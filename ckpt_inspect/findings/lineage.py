@@ -349,7 +349,8 @@ def _largest_beta_2(history: History, interval: Interval, before: Floats, after:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         largest = float(np.min((after / before)[below]) ** (1 / interval.updates))
-    return largest if largest >= _SMALLEST_BETA_2 else None
+    tolerance = interval.tolerance / interval.updates  # by rounding v falls a little faster than by β2
+    return largest if largest * (1 + tolerance) >= _SMALLEST_BETA_2 else None
 
 
 def _vanished(history: History) -> list[int]:

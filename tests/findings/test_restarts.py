@@ -11,6 +11,7 @@ import pytest
 from support.adam_bundles import save_series
 from support.adam_runs import AdamRun, Array
 from support.command_line import Answer
+from support.silent_runs import save_without_config
 
 from ckpt_inspect import analyze, check
 from ckpt_inspect.comparison.segments import Segment
@@ -204,3 +205,15 @@ def fading(name: str, weight: Array, rng: np.random.Generator) -> Array:
     """Gradients of an element each of which sees one every few updates."""
     g: Array = rng.normal(size=weight.shape) * (rng.random(weight.shape) < 0.02) * 0.1
     return g
+
+
+def test_the_smallest_usual_beta_loses_no_state(tmp_path: Path) -> None:
+    """By rounding v falls a little faster than 0.9^k: that explains the fall where 0.999 is assumed."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = AdamRun(beta_2=0.9)
+    for step in (100, 140, 220, 420):
+        save_without_config(run.train(step - run.step, fading), folder / f"m-{step}.h5")
+    found = analyze(folder, infer=False)
+    assert [segment.begins for segment in found.segments] == ["start"]
+    assert "state-lost" not in {finding.id for finding in found.findings}

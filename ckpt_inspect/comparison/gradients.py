@@ -67,12 +67,16 @@ class KnownWindows:
     """(checkpoint, parameter) whether the state was set back there, or earlier on the path."""
     heads: Heads = field(default_factory=dict)
     """Paths up to the newest rows."""
+    refuted: frozenset[float] = frozenset()
+    """Assumed β2 that the run contradicts."""
 
     def same_rows(self, columns: Columns, fingerprints: Column) -> int:
         """Return how many of the first rows are as they were."""
         if self.fingerprints is None or not np.array_equal(self.inputs["parameter"], columns["parameter"]):
             return 0
         count = min(len(self.fingerprints), len(fingerprints))
+        if self.refuted != _refuted(columns):
+            return 0
         is_same = self.fingerprints[:count] == fingerprints[:count]
         for name in _ROW_INPUTS:
             is_same = is_same & _equal(self.inputs[name][:count], columns[name][:count])
@@ -83,7 +87,7 @@ class KnownWindows:
 
     def take(self, columns: Columns, fingerprints: Column, found: Mapping[str, Floats]) -> None:
         """Take in what was found of all rows."""
-        self.fingerprints = fingerprints
+        self.fingerprints, self.refuted = fingerprints, _refuted(columns)
         self.inputs = {name: columns[name].copy() for name in ("parameter", *_ROW_INPUTS)}
         self.found = dict(found)
 
@@ -119,15 +123,18 @@ def window_columns(columns: Columns, fingerprints: Column, known: KnownWindows |
     for name, figures in known.found.items() if same else ():
         found[name][:same] = figures[:same]
     broken: dict[int, NDArray[np.bool_]] = {}
+    refuted = _refuted(columns)
     for row, window in windows.items():
         if window is None:
             continue
         beta_2 = float(columns["beta_2"][row])
-        if _gathers(columns, row) and 0 < beta_2 < 1 and not columns[f"beta_2{CONTRADICTION}"][row]:
+        is_open = columns["beta_2_source"][row] == "default"
+        is_refuted = columns[f"beta_2{CONTRADICTION}"][row] or (is_open and beta_2 in refuted)
+        if _gathers(columns, row) and 0 < beta_2 < 1 and not is_refuted:
             sample = columns["second_moment_sample"]
             least = min(beta_2, _told_beta_2(columns, window.before, beta_2))
             broken[row] = is_broken = _broken(sample[window.before], sample[row], least, window.updates)
-            if least < beta_2 or (is_broken.any() and columns["beta_2_source"][row] == "default"):
+            if least < beta_2 or (is_broken.any() and is_open):
                 continue  # a β2 that changed in between, or that can't be the one that is assumed
             is_frozen = _frozen(columns, window, row)
             earlier = _window(columns, window.before, rows, present)
@@ -231,6 +238,17 @@ def _are_moving(columns: Columns, window: _Window, row: int) -> NDArray[np.bool_
     before, after = (columns["first_moment_rms"][at] for at in (window.before, row))
     left = float(np.nan_to_num(columns["beta_1"][row])) ** window.updates * before
     return np.asarray(after > np.maximum(_LEFT * left, _SMALLEST))
+
+
+def _refuted(columns: Columns) -> frozenset[float]:
+    """The assumed β2 that some checkpoint of the run contradicts, or tells otherwise: they are no better known of its
+    others."""
+    values, sources = columns["beta_2"], columns["beta_2_source"]
+    is_assumed = sources == "default"
+    told = np.unique(values[(sources != "default") & (values > 0)])
+    found = set(values[is_assumed & (columns[f"beta_2{CONTRADICTION}"] != "")].tolist())
+    assumed = np.unique(values[is_assumed & (values > 0)]).tolist()
+    return frozenset(found | {v for v in assumed if not np.isclose(told, v, rtol=1e-6, atol=0).all()})
 
 
 def _told_beta_2(columns: Columns, row: int, otherwise: float) -> float:

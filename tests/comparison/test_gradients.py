@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.adam_runs import SHAPES, AdamRun, Array
-from support.silent_runs import save_without_config
+from support.silent_runs import save_without_config, silent_rows
 
 from ckpt_inspect import Analyses, analyze, diff
 from ckpt_inspect.comparison import gradients
@@ -260,3 +260,28 @@ def test_squares_of_parts_bound_no_gradient(tmp_path: Path) -> None:
     for end in ("_low", "_high"):
         bounds = figures(found, f"window_gradient_rms{end}")
         assert np.isnan(bounds["embedding/embeddings"][1]) and np.isfinite(bounds["dense/kernel"][1])
+
+
+def test_an_assumed_beta_that_is_refuted_elsewhere_in_the_run_tells_nothing(tmp_path: Path) -> None:
+    """Only the last window contradicts 0.999: it is no better known before that."""
+    run = AdamRun(beta_2=0.99)
+    for step, size in ((100, 0.1), (120, 0.2), (220, 0.03)):
+        run.train(step - run.step, lambda n, w, rng, size=size: rng.normal(size=w.shape) * size)
+        save_without_config(run, tmp_path / f"m-{step}.h5")
+    found = analyze(tmp_path)
+    (optimizer,) = found.optimizers.values()
+    assert [bool(text) for text in optimizer.variables["beta_2_contradiction"]] == [False, False, True]
+    assert np.isnan(list(figures(found, "window_gradient_rms").values())).all()
+
+
+def test_an_assumed_beta_that_others_of_the_run_tell_otherwise_tells_nothing(tmp_path: Path) -> None:
+    """The last window shows 0.99, and speaks for no checkpoint before it; 0.999 is assumed there all the same."""
+    run = AdamRun({"emb/kernel": (60, 8), "dense/kernel": (8, 30)}, beta_2=0.99)
+    for step, share in ((100, 0.0), (120, 0.0), (220, 0.4)):
+        run.train(step - run.step, silent_rows(share, 1))
+        save_without_config(run, tmp_path / f"m-{step}.h5")
+    found = analyze(tmp_path)
+    (optimizer,) = found.optimizers.values()
+    assert optimizer.variables["beta_2_source"].tolist() == ["default", "default", "inferred"]
+    rms = figures(found, "window_gradient_rms")["dense/kernel"]
+    assert np.isnan(rms[1]) and rms[2] > 0

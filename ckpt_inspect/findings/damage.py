@@ -153,7 +153,9 @@ def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str
     elements = counted(int(counts.sum()), "element")
     first = int(rows[0])
     since = "" if first == row else f"; the first in {history.at(first)}"
-    since += f", the last without is {history.at(first - 1)}" if first else ""
+    affected = set(rows.tolist())
+    without = next((r for r in range(row - 1, -1, -1) if r not in affected), None)
+    since += "" if without is None else f", the last without is {history.at(without)}"
     yield history.finding(
         kind,
         f"In {history.at(row)}, {history.counted(places, row)} {predicate.format(elements)}: "
@@ -165,17 +167,23 @@ def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str
     )
 
 
+_SMALLEST_OF_HALVES = 2.0**-14
+"""Below it float16 rounds more coarsely, down to nothing."""
+
+
 def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Compare |m|/√v with its bound, over all checkpoints."""
     is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]], np.bool_)
     slack = thresholds.moment_bound_slack * np.where(is_half, 10.0, 1.0)
+    # below these, squares have few digits left
+    smallest = np.where(history["dtype"] == "float16", _SMALLEST_OF_HALVES, SMALLEST_SQUARE)
 
     figures_of = ("moment_ratio_max", "moment_bound")
 
     def are_violated(ratios: Floats, bound: Floats, second_moment: Floats | None = None) -> Bools:
         found: Bools = ratios / bound - 1 > slack
         if second_moment is not None:
-            found &= second_moment[..., QUANTILE_NAMES.index("min")] > SMALLEST_SQUARE
+            found &= second_moment[..., QUANTILE_NAMES.index("min")] > smallest
         return found
 
     limit = f"{BOUND.id} {thresholds.moment_bound_slack}"

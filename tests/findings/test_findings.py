@@ -1028,3 +1028,29 @@ def test_an_early_bias_correction_is_told_only_where_it_halves_v(tmp_path: Path)
     run.train(100).save(tmp_path / "m-350.h5")
     told = {n: "bias-correction" in {f.id for f in findings_of(analyze(tmp_path / f"m-{n}.h5"))} for n in (250, 350)}
     assert told == {250: True, 350: False}
+
+
+def test_squares_that_float16_loses_are_no_wrong_betas(tmp_path: Path) -> None:
+    """Below 6e-5 the second moments of float16 have few digits, so that |m|/√v exceeds its bound by rounding."""
+    run = AdamRun(dtype="float16").train(1)
+    for name, second in run.second.items():
+        run.first[name][...] = 0.02
+        second[...] = 6e-8
+    del run.config["beta_1"], run.config["beta_2"]
+    run.step = 100
+    run.save(tmp_path / "m-100.h5")
+    assert "moment-bound-violated" not in {finding.id for finding in analyze(tmp_path).findings}
+
+
+def test_since_when_numbers_are_not_finite(tmp_path: Path) -> None:
+    """Damage that comes and goes: the last checkpoint without it is the one before it came again."""
+    run = AdamRun()
+    for step in range(10, 50, 10):
+        run.train(10)
+        kept = run.second["third/bias"].copy()
+        if step in (20, 40):
+            run.second["third/bias"][0] = np.nan
+        run.save(tmp_path / f"m-{step}.h5")
+        run.second["third/bias"] = kept
+    found = the("nonfinite-state", findings_of(analyze(tmp_path)))
+    assert "the first in m-20.h5 (step 20), the last without is m-30.h5 (step 30)" in found.title

@@ -10,7 +10,7 @@ import io
 import textwrap
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ckpt_inspect.presentation.plots import style
 
@@ -99,11 +99,14 @@ def _tall(text: str, size: float) -> float:
 
 def drawn(plot: Plot, body: SubFigure) -> list[Axes]:
     """Draw seaborn's plot into the sheet, in the report's style; return its axes row by row."""
+    import seaborn
+
+    theme: dict[str, Any] = {**cast("dict[str, Any]", seaborn.axes_style("ticks")), **style.settings()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # seaborn's own calls of pandas, which no one here can mend
         # a run's colours stay its own where another has nothing to draw
         warnings.filterwarnings("ignore", "The .* list has more values", UserWarning)
-        plot.theme(style.settings()).on(body).plot()
+        plot.theme(theme).on(body).plot()
     for axes in body.axes:
         axes.set_title("")  # of a facet
     return list(body.axes)

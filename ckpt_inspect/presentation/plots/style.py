@@ -37,7 +37,9 @@ def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         import matplotlib
 
-        with matplotlib.rc_context(cast("Any", settings())):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(cast("Any", settings()))
             figure = plot(*args, **kwargs)
             for axes in figure.axes:  # ticks are made when first asked for, in the settings of that moment
                 for axis in (axes.xaxis, axes.yaxis):
@@ -49,12 +51,13 @@ def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def settings() -> dict[str, Any]:
     """Return matplotlib's settings in which every figure is drawn."""
-    import seaborn
-
     sizes = {f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()}
     return {
-        **cast("dict[str, Any]", seaborn.axes_style("ticks", {"font.family": [FONT], "text.color": INK})),
         **sizes,
+        "font.family": [FONT],
+        "text.color": INK,
+        "axes.axisbelow": True,
+        "lines.solid_capstyle": "round",
         "font.size": TEXT_SIZE,
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,

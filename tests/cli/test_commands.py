@@ -151,7 +151,7 @@ def test_show_tells_what_is_known_and_from_where(model: Path) -> None:
     assert next(line[:2] for line in lines if line[0] == "rule") == ["rule", "adam"]
     assert next(line[:3] for line in lines if line[0] == "step") == ["step", "20", "checkpoint"]
     assert next(line[:3] for line in lines if line[0] == "learning_rate") == ["learning_rate", "0.01", "config"]
-    assert next(line[:3] for line in lines if line[0] == "epsilon") == ["epsilon", "1e-07", "config"]
+    assert next(line[:3] for line in lines if line[0] == "epsilon") == ["epsilon", "10⁻⁷", "config"]
     assert ["dense/kernel", "12×3", "float32", "36", "first moment, second moment"] in lines
     sizes = {line[0]: line[1] for line in lines if line[0] in ("weights", "first moments", "second moments")}
     assert sizes == dict.fromkeys(("weights", "first moments", "second moments"), "236 B")

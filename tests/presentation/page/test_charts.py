@@ -247,8 +247,8 @@ def test_rates_show_what_changed_and_where_it_is_from() -> None:
     drawing = rates.rates_drawing(ChartMaker(chapter))
     assert drawing is not None and not drawing.is_of_parameters
     assert [panel.title for panel in drawing.panels] == ["learning rate: read from the configuration"]
-    assert "learning rate 0.001 → 1.00e-04 (read from the configuration); beta 1 0.9" in rates.answer(series)
-    assert "epsilon 1.00e-07 (assumed: the implementation's default)" in rates.answer(series)
+    assert "learning rate 0.001 → 0.0001 (read from the configuration); beta 1 0.9" in rates.answer(series)
+    assert "epsilon 10⁻⁷ (assumed: the implementation's default)" in rates.answer(series)
 
 
 def test_constant_hyperparameters_need_no_chart() -> None:

@@ -18,6 +18,7 @@ from ckpt_inspect.series.run import Held, Run, are_counted_on, runs_of
 from ckpt_inspect.series.search import claims_now, held_by
 from ckpt_inspect.storage import (
     ABSENT,
+    NoAnswerError,
     PathLike,
     Stat,
     as_path,
@@ -117,6 +118,9 @@ class Watch:
         if self._claimed is not None:
             try:
                 is_changed = self._look_again(self._claimed, at_all=at_all)
+            except NoAnswerError as error:
+                self.error = error
+                return False
             except NotFoundError:
                 self._claimed = None
             except CkptInspectError as error:  # for the moment, it may be
@@ -194,6 +198,9 @@ class Watch:
             for path in self._paths:
                 forget(path)
             claims = claims_now(self._paths)
+        except NoAnswerError as error:  # of what lies there nothing follows
+            self.error = error
+            return False
         except NotFoundError:
             claims = []
         except CkptInspectError as error:  # for the moment, it may be

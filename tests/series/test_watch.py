@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.keras_files import Run as Run_
+from support.object_servers import web_server
 
 from ckpt_inspect.series import claimed, watch
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
+from ckpt_inspect.storage import as_path, objects
 
 
 @pytest.fixture
@@ -130,3 +132,25 @@ def test_what_goes_on_with_a_run_is_put_to_it(tmp_path: Path, monkeypatch: pytes
     bring(save_bundle(Run_().train(1000), tmp_path / "made" / "other-1000"))
     assert len(runs()) == 2
     assert looks.groupings == 2
+
+
+def test_a_server_that_cant_be_asked_has_lost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it answers for the moment is said, and what was found there stays."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(objects.time, "sleep", lambda _: None)
+    monkeypatch.setattr(objects, "_RESTS", 0.0)
+    save_series(tmp_path / "run", 2)
+    made_old(tmp_path / "run")
+    with web_server(tmp_path) as server:
+        looks = Watch([as_path(f"{server.address}/run")])
+        looks.look()
+        found = looks.fresh()
+        assert len(found) == 2
+        server.fault, server.every = "busy", 1
+        assert not looks.look()
+        assert "answered 429 (Too Many Requests)" in str(looks.error)
+        assert (looks.lost, looks.fresh()) == ([], found)
+        server.fault = ""
+        looks.look()
+        assert (looks.error, looks.lost, looks.fresh()) == (None, [], found)

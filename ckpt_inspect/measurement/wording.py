@@ -21,14 +21,24 @@ def figure(value: float, digits: int = 3) -> str:
         return NOTHING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if not is_plain(value, digits):
+        return in_powers(value, digits)
     rounded, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    power = int(exponent)
-    if value == 0 or _PLAIN[0] <= power < _PLAIN[1]:
-        text = f"{float(f'{rounded}e{exponent}'):,.{max(digits - 1 - power, 0)}f}"
-        return _shortened(text).removeprefix("-0") or "0" if value == 0 else _shortened(text)
+    text = f"{float(f'{rounded}e{exponent}'):,.{max(digits - 1 - int(exponent), 0)}f}"
+    return _shortened(text).removeprefix("-0") or "0" if value == 0 else _shortened(text)
+
+
+def is_plain(value: float, digits: int = 3) -> bool:
+    """Return whether a finite number of so many digits is written without a power of ten."""
+    return value == 0 or _PLAIN[0] <= int(f"{value:.{digits - 1}e}".partition("e")[2]) < _PLAIN[1]
+
+
+def in_powers(value: float, digits: int = 3) -> str:
+    """Return a finite number as a power of ten, or a multiple of one: `10⁻⁷`, `4.57·10⁷`."""
+    rounded, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     rounded = _shortened(rounded)
     times = {"1": "", "-1": "-"}.get(rounded, f"{rounded}·")
-    return f"{times}10{str(power).translate(_SUPERSCRIPTS)}"
+    return f"{times}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 
 
 def _shortened(text: str) -> str:

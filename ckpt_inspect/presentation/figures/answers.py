@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import percent, whole
 from ckpt_inspect.presentation.figures import questions
 from ckpt_inspect.presentation.figures.chapter import Chapter
 from ckpt_inspect.presentation.figures.names import shorten
 from ckpt_inspect.presentation.figures.questions import LEAST_SHARE, SHARE_LABELS, UPDATE_TO_WEIGHT, Usual
 from ckpt_inspect.presentation.figures.spread import NEWEST, decades, newest, positive, spread_words, where_known
-from ckpt_inspect.presentation.figures.wording import count, number
+from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.optimizer_series import Floats
 
 
@@ -96,14 +96,14 @@ def _fewer_followed(chapter: Chapter) -> Iterator[str]:
         falls = np.flatnonzero((counts[1:] < counts[:-1]).any(axis=1)) + 1
         if falls.size:
             first, last = (int(np.nanmax(counts[at])) for at in (falls[0] - 1, falls[0]))
-            since = f"From {chapter.x_word} {count(chapter.x(run)[falls[0]])} on"
+            since = f"From {chapter.x_word} {whole(chapter.x(run)[falls[0]])} on"
             since += f" in {shorten(run.name, 30)}" if len(chapter.runs) > 1 else ""
             yield (
-                f"{since} it is estimated from at most {count(last)} elements of a parameter, before from up to "
-                f"{count(first)}: a kink, or rougher curves, there are no change of the training."
+                f"{since} it is estimated from at most {whole(last)} elements of a parameter, before from up to "
+                f"{whole(first)}: a kink, or rougher curves, there are no change of the training."
             )
         elif (is_part := counts < sizes).any():
-            most, affected = count(float(counts[is_part].max())), int(is_part.any(axis=0).sum())
+            most, affected = whole(float(counts[is_part].max())), int(is_part.any(axis=0).sum())
             yield f"Of {affected} of {len(chapter.parameters)} parameters it is estimated from {most} elements at most."
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.variables import CONTRADICTION
-from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.measurement.wording import setting, spoken_name, whole
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.presentation.figures.names import Group, group_by_structure, shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.figures.questions import (
@@ -25,7 +25,7 @@ from ckpt_inspect.presentation.figures.questions import (
     VECTORS,
 )
 from ckpt_inspect.presentation.figures.thinning import most_checkpoints, telling_positions
-from ckpt_inspect.presentation.figures.wording import count, drawable, number
+from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known, rows_of
 from ckpt_inspect.presentation.tables.wording import span_text
 from ckpt_inspect.records import dataclass
@@ -158,12 +158,12 @@ def _doubts(heads: DataFrame) -> Iterator[tuple[str, str]]:
         if name in heads and len(refuted):
             last = refuted.iloc[-1]
             source = shown_source(str(last[f"{name}_source"]), str(last[name + CONTRADICTION]))
-            yield name, f"{name} {last[name]:.6g} ({source})"
+            yield name, f"{name} {setting(float(last[name]))} ({source})"
         elif name in ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"):
             last = heads.iloc[-1]
             word = _DOUBTFUL.get(str(last[f"{name}_source"]))
             if word and np.isfinite(float(last[name])) and float(last[name]) != 0:
-                yield name, f"{name} {float(last[name]):.6g} ({word})"
+                yield name, f"{name} {setting(float(last[name]))} ({word})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +298,7 @@ class Chapter:
         parts = [f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else several]
         if not self.is_series:
             steps = dict.fromkeys(run.steps[-1] for run in runs)
-            known = [count(step) for step in steps if not np.isnan(step)]
+            known = [whole(step) for step in steps if not np.isnan(step)]
             parts.append(f"step{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "step not known")
         rules = " / ".join(dict.fromkeys(str(run.series.heads["rule"].iloc[-1]) for run in runs))
         parts += [spoken_name(shorten(drawable(self.optimizer), 60)), f"rule {rules}"]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ckpt_inspect.measurement.wording import whole
 from ckpt_inspect.presentation.figures.names import shorten
-from ckpt_inspect.presentation.figures.wording import count, number
+from ckpt_inspect.presentation.figures.wording import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def where_known(chapter: Chapter, values: Sequence[Floats]) -> str:
         return NEWEST
     if len(rows) == 1 and rows[0].size == 1:
         x = chapter.x(chapter.runs[0])[rows[0][0]]
-        return f"at {chapter.x_label.partition(' ')[0]} {count(x)}, the newest in which they are known"
+        return f"at {chapter.x_label.partition(' ')[0]} {whole(x)}, the newest in which they are known"
     return "in the newest checkpoints in which they are known"
 
 

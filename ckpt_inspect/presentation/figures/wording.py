@@ -6,11 +6,11 @@ import functools
 
 import numpy as np
 
+from ckpt_inspect.measurement.wording import figure, in_powers, is_plain
 from ckpt_inspect.presentation.shown_names import printable
 
 FONT = "DejaVu Sans"
 """matplotlib ships it: the same letters, and so the same widths, on every machine."""
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def drawable(name: str) -> str:
@@ -29,27 +29,9 @@ def _letters() -> frozenset[int]:
     return frozenset(get_font(findfont(FontProperties(family=[FONT]))).get_charmap())
 
 
-def count(value: float) -> str:
-    """Return a whole number, such as a step: `1,280`."""
-    return f"{value:,.0f}"
-
-
 def number(value: float) -> str:
-    """Return a quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
-    if not np.isfinite(value):
-        return "–"
-    rounded = float(f"{value:.2g}")
-    return f"{rounded:g}" if rounded == 0 or _is_plain(rounded) else _power(value)
-
-
-def _is_plain(value: float) -> bool:
-    return 1e-3 <= abs(value) < 1e4
-
-
-def _power(value: float) -> str:
-    digits, _, exponent = f"{value:.1e}".partition("e")
-    digits = digits.removesuffix(".0")
-    return f"{'' if digits == '1' else digits + '·'}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    """Return a quantity in two significant digits."""
+    return figure(value, 2)
 
 
 def log_ticks(low: float, high: float, most: int) -> dict[float, str]:
@@ -62,5 +44,5 @@ def log_ticks(low: float, high: float, most: int) -> dict[float, str]:
         if len(ticks) <= most:
             break
     ticks = ticks[:: -(-len(ticks) // most) or 1]
-    text = number if all(map(_is_plain, ticks)) else _power
+    text = number if all(is_plain(tick, 2) for tick in ticks) else in_powers
     return {tick: text(tick) for tick in ticks}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ckpt_inspect.measurement.wording import whole
 from ckpt_inspect.presentation.figures.names import shorten
-from ckpt_inspect.presentation.figures.wording import count
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.sheet import blank, chapter_sheet
 
@@ -51,7 +51,7 @@ def plot_layers_by_step(chapter: Chapter, asks: Question, answer: str) -> Figure
             axes.set_yticks([*labels], labels.values() if axes is of_kind[0] else [""] * len(labels), color=style.INK)
             axes.tick_params(axis="y", length=0)
             few = np.unique(np.linspace(0, len(kept) - 1, min(5, len(kept))).round().astype(int))
-            axes.set_xticks(few + 0.5, map(count, chapter.x(run)[kept][few]), rotation=0)
+            axes.set_xticks(few + 0.5, map(whole, chapter.x(run)[kept][few]), rotation=0)
             panels.draw_marks(axes, run, np.searchsorted(kept, np.arange(len(of_run))).astype(float))
             name = shorten(run.name, 60 // len(runs)) + "\n" if len(runs) > 1 and axes in grid[0] else ""
             axes.set_title(name + (chapter.title_of(kind) if axes is of_kind[0] else ""), color=style.INK)

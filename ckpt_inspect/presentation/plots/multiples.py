@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ckpt_inspect.measurement.wording import whole
 from ckpt_inspect.presentation.figures.chapter import chosen_checkpoints
 from ckpt_inspect.presentation.figures.measures import Measure, measures_of
 from ckpt_inspect.presentation.figures.names import shorten
 from ckpt_inspect.presentation.figures.questions import EFFECTIVE_LR
 from ckpt_inspect.presentation.figures.spread import apart, decades, positive
-from ckpt_inspect.presentation.figures.wording import count
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.sheet import blank, chapter_sheet, drawn
@@ -90,7 +90,7 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     else:
         (run,) = chapter.runs
         few = chosen_checkpoints(len(run.indices))
-        curves = [(run, at, f"{chapter.x_word} {count(chapter.x(run)[at])}") for at in few]
+        curves = [(run, at, f"{chapter.x_word} {whole(chapter.x(run)[at])}") for at in few]
         looks = [(color, "solid") for color in seaborn.color_palette(style.TIME, len(curves)).as_hex()]
     (chosen, note), body = _most_telling(chapter), blank()
     cells, columns = _cells(chosen)

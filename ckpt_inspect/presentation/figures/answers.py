@@ -62,8 +62,8 @@ def _update_to_weight(chapter: Chapter) -> str:
 def _outside(chapter: Chapter, ratios: Floats, known: NDArray[np.intp], usual: Usual) -> Iterator[tuple[int, str]]:
     """How many of these parameters are above the usual band, and below it, and which."""
     for is_off, word in (
-        (ratios[known] > usual.high, "by more than 10⁻²: too fast"),
-        (ratios[known] < usual.low, "by less than 10⁻⁴: hardly learning"),
+        (ratios[known] > usual.high, "by more than 0.01: too fast"),
+        (ratios[known] < usual.low, "by less than 0.0001: hardly learning"),
     ):
         if is_off.any():
             off = known[is_off][np.argsort(-np.abs(np.log10(ratios[known[is_off]] / usual.line)), kind="stable")]

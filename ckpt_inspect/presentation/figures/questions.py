@@ -113,7 +113,7 @@ UPDATE_TO_WEIGHT = Question(
     "update. Biases start at zero, so their ratio is often larger.",
     ("update_to_weight", "weight_rms"),
     # Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)
-    usual=Usual(1e-4, 1e-2, 1e-3, "usual, 10⁻⁴ to 10⁻²", "rule of thumb, 10⁻³"),
+    usual=Usual(1e-4, 1e-2, 1e-3, "usual, 0.0001 to 0.01", "rule of thumb, 0.001"),
     column="update_to_weight",
     reason_if_unknown=_UNKNOWN_UPDATES,
     reason_if_zero=_NO_UPDATES,

@@ -28,7 +28,7 @@ from ckpt_inspect.runs.saving import Held
 from ckpt_inspect.runs.unchanged import Stored
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
-from ckpt_inspect.storage import PathLike, absolute
+from ckpt_inspect.storage import NoAnswerError, PathLike, absolute
 
 NEAR, FAR = 5.0, 30.0
 """Seconds between two looks at a local folder, and at one in an object store."""
@@ -213,6 +213,13 @@ class Following:
             if said:
                 yield Taken(run, store, None, problems=(problem,))
             return
+        except NoAnswerError as error:  # what is there isn't known
+            for path in fresh:
+                self._watch.mark(path, "new")
+            if shelf.unanswered != str(error):
+                yield Taken(run, store, None, problems=(Problem(CANT_LOOK, str(error), "it is tried again", "error"),))
+            shelf.unanswered = str(error)
+            return
         except (ChangedFileError, NotFoundError):  # it was deleted, or written meanwhile: the next look shows
             for path in fresh:
                 self._watch.mark(path, "new")
@@ -223,7 +230,7 @@ class Following:
             if problems:
                 yield Taken(run, store, None, problems=problems[:1])
             return
-        shelf.unwritten = None
+        shelf.unwritten, shelf.unanswered = None, ""
         rows = shelf.take(columns, near)
         failures = {remark.checkpoint: remark.problem for remark in columns.failures}
         reported: list[Problem] = []
@@ -310,6 +317,8 @@ class _Shelf:
     held: Held = field(default_factory=lambda: Held(is_watched=True))
     unwritten: StoreError | None = None
     """Why it couldn't be written the last time; None if it could."""
+    unanswered: str = ""
+    """What was said the last time of a server that doesn't give what is to be read; empty if it does."""
 
     def has(self, path: Path) -> bool:
         """Return whether it holds the checkpoint."""

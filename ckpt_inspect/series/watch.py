@@ -79,7 +79,7 @@ class Watch:
         self.lost: list[Problem] = []
         """Failures not reported yet, of checkpoints that were gone at the last look."""
         self.error: CkptInspectError | None = None
-        """Why the last look saw nothing, if the storage refused."""
+        """Why the last look saw nothing, or not every file, if the storage refused."""
         self._claimed: ClaimedFolder | None = None
         """None if it is no folder, or one without checkpoints."""
         self._open: dict[Path, None] = {}
@@ -143,7 +143,7 @@ class Watch:
                 self._open.pop(path, None)
                 self._round.pop(path, None)
                 continue
-            signature = tuple(_files(known.claim.parts))
+            signature = tuple(self._files(known.claim.parts))
             if signature != known.signature:
                 signatures[path] = signature
             else:
@@ -159,7 +159,7 @@ class Watch:
         for claim in came:
             assert claim.path is not None
             known = self._known.get(claim.path)
-            signature = tuple(_files(claim.parts))
+            signature = tuple(self._files(claim.parts))
             if known is None or (known.claim, known.signature) != (claim, signature):
                 self._known[claim.path] = self._met(claim, signature, now, known)
                 is_changed = True
@@ -213,7 +213,7 @@ class Watch:
         is_changed = False
         for claim in claims:
             assert claim.path is not None
-            signature = tuple(_files(claim.parts))
+            signature = tuple(self._files(claim.parts))
             known = before.pop(claim.path, None)
             if known is not None and known.signature == signature:
                 self._is_as_it_was(claim.path, known)
@@ -333,18 +333,20 @@ class Watch:
             if (known := self._known[path]).state == "failed" or (known.state == "stateless" and not known.is_reported)
         ]
 
-
-def _files(parts: Sequence[Path]) -> Iterator[tuple[str, Stat]]:
-    waiting = list(parts)
-    while waiting:
-        path = waiting.pop()
-        found = ABSENT
-        with suppress(CkptInspectError):
-            found = stat(path)
-        if found.kind == "folder":
-            with suppress(CkptInspectError):
-                waiting += sorted((path / entry.name for entry in list_folder(path)), reverse=True)
-        yield str(path), found
+    def _files(self, parts: Sequence[Path]) -> Iterator[tuple[str, Stat]]:
+        """Yield every file of a checkpoint; one that can't be looked at is as if it were not there."""
+        waiting = list(parts)
+        while waiting:
+            path = waiting.pop()
+            found = ABSENT
+            try:
+                found = stat(path)
+            except NotFoundError as error:  # of what isn't there nothing is raised: somebody refuses
+                self.error = error
+            if found.kind == "folder":
+                with suppress(CkptInspectError):  # it may be gone since
+                    waiting += sorted((path / entry.name for entry in list_folder(path)), reverse=True)
+            yield str(path), found
 
 
 def _is_older(signature: Signature, seconds: float) -> bool:

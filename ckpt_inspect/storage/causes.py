@@ -98,8 +98,8 @@ what is found first counts."""
 
 
 def cause(error: Exception, root: Address, *, is_anonymous: bool = False) -> str:
-    """Return why a bucket or host wasn't read, and what to do. `is_anonymous`: requests weren't signed, because there
-    are no credentials."""
+    """Return why a bucket or host wasn't read, and what to do. `is_anonymous`: requests bring no
+    credentials, because there are none."""
     from obstore import exceptions
 
     what = {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
@@ -110,6 +110,11 @@ def cause(error: Exception, root: Address, *, is_anonymous: bool = False) -> str
     status, said = _status(error), _message(error)
     refused = exceptions.UnauthenticatedError, exceptions.PermissionDeniedError
     if isinstance(error, refused) or status in (401, 403) or _EXPIRED.search(str(error)):
+        if is_anonymous and root.scheme in ("http", "https"):
+            return (
+                f"{root} refuses it, and the address brings no credentials; give them in it: "
+                f"{root.scheme}://NAME:PASSWORD@HOST/.. or the signed address"
+            )
         if is_anonymous:
             return (
                 f"{root} is not public, and no credentials for it were found; give them as for its provider's own tools"

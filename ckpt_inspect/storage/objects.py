@@ -36,7 +36,7 @@ from ckpt_inspect.storage.causes import (
     names_bucket,
 )
 from ckpt_inspect.storage.connecting import configuration_errors, connect
-from ckpt_inspect.storage.credentials import has_any, query_of
+from ckpt_inspect.storage.credentials import authorization_of, has_any, query_of
 from ckpt_inspect.storage.fetch_plan import LEAST_WINDOW, UNPACKED_WINDOW, WINDOW, FetchPlan
 from ckpt_inspect.storage.interface import ABSENT, LENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
@@ -345,8 +345,7 @@ class ObjectStorage(Storage):
         begun = time.monotonic()
 
         def why(error: Exception) -> str:
-            anonymous = not self.is_web and "skip_signature" in getattr(self._client(path), "config", {})
-            return cause(error, self._root, is_anonymous=anonymous)
+            return cause(error, self._root, is_anonymous=not self._brings_credentials(path))
 
         at, reason = self._given_up
         if begun - at < _RESTS:
@@ -372,6 +371,12 @@ class ObjectStorage(Storage):
             else:
                 self._given_up = _NEVER
                 return found
+
+    def _brings_credentials(self, path: Path) -> bool:
+        """Whether requests of the path are signed, or bring a name or a query."""
+        if self.is_web:
+            return bool(authorization_of(str(self._root)) or query_of(str(self._root), _key(path)))
+        return "skip_signature" not in getattr(self._client(path), "config", {})
 
     def _client(self, path: Path) -> ObjectStore:
         query = query_of(str(self._root), _key(path)) if self.is_web else ""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.keras_files import Run
+from support.object_servers import web_server
 
 import ckpt_inspect as ci
 from ckpt_inspect import Followed
@@ -389,3 +390,28 @@ def test_damage_that_is_deleted_while_it_is_young_is_reported(
     between(events())
     found = list(ci.follow(tmp_path / "run", folder=tmp_path, until=6, every=1))
     assert [each.problem is not None for each in found] == [False, True, False]
+
+
+def test_what_a_server_refuses_is_said_once_and_taken_when_it_gives_it(
+    tmp_path: Path, between: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of the folder names a checkpoint whose files it doesn't let be read."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(watch, "UPLOADING", 0.0)
+    Training(tmp_path / "run").save()
+    with web_server(tmp_path) as server:
+        server.fault, server.every, server.only = "refused", 1, SHARD
+
+        def events() -> Iterator[object]:
+            yield None
+            yield None
+            server.fault = ""
+            yield None
+
+        between(events())
+        found = list(ci.follow(f"{server.address}/run", folder=tmp_path, until=1, every=1, idle=60))
+    problems = [each.problem for each in found if each.problem is not None]
+    assert [problem.code for problem in problems] == [following.CANT_LOOK]
+    assert "refuses" in problems[0].message
+    assert [each.step for each in found if each.problem is None] == [2]

@@ -157,6 +157,9 @@ def test_a_server_that_sends_no_parts(web: WebServer, address: str) -> None:
     assert [command for command, _ in web.requests].count("GET") == 1
 
 
+BROUGHT = "http://NAME:PASSWORD@HOST/.. or the signed address"
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
@@ -179,6 +182,8 @@ def test_what_a_server_refuses_is_not_called_damage(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     web.account = None
+    if " refuses the credentials" in sentence and address.startswith("http"):
+        sentence = f" refuses it, and the address brings no credentials; give them in it: {BROUGHT}"
     with ckpt_inspect.open_checkpoint(address) as checkpoint:
         web.fault, web.every = fault, 1
         with pytest.raises(UnsupportedError if fault == "packed" else NoAnswerError) as caught:
@@ -257,7 +262,7 @@ def test_a_shard_that_may_not_be_looked_at(web: WebServer, model: Path) -> None:
     web.fault, web.every, web.only = "refused", 1, ".data-00000-of-00001"
     with ckpt_inspect.open_checkpoint(f"{web.address}/runs/ckpt-1") as checkpoint:
         (problem,) = checkpoint.problems
-        sentence = f"{web.address}/runs/ckpt-1{web.only}: {web.address} refuses the credentials that were found"
+        sentence = f"{web.address}/runs/ckpt-1{web.only}: {web.address} refuses it, and the address brings no"
         assert problem.code == "missing-shard"
         assert problem.message.startswith(sentence)
         with pytest.raises(NotFoundError, match=f"^{re.escape(sentence)}"):

@@ -21,6 +21,7 @@ from ckpt_inspect.comparison.paths import Heads, PathFigures, continue_paths
 from ckpt_inspect.comparison.repeated_rows import may_repeat_rows
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Column, Columns
+from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.measurement.variables import CONTRADICTION, PATHS, WINDOW_METRICS
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import find_implementation, find_rule
@@ -245,9 +246,9 @@ def _refuted(columns: Columns) -> frozenset[float]:
     others."""
     values, sources = columns["beta_2"], columns["beta_2_source"]
     is_assumed = sources == "default"
-    told = np.unique(values[(sources != "default") & (values > 0)])
+    told = distinct(values[(sources != "default") & (values > 0)])
     found = set(values[is_assumed & (columns[f"beta_2{CONTRADICTION}"] != "")].tolist())
-    assumed = np.unique(values[is_assumed & (values > 0)]).tolist()
+    assumed = distinct(values[is_assumed & (values > 0)]).tolist()
     return frozenset(found | {v for v in assumed if not np.isclose(told, v, rtol=1e-6, atol=0).all()})
 
 

@@ -176,7 +176,13 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
         thresholds,
         parameters=parameters,
         evidence=[
-            history.evidence(-1, i, untouched=share[i], untouched_rows=rows[i], dead_units=units.get(i))
+            history.evidence(
+                -1,
+                i,
+                untouched=share[i],
+                untouched_rows=None if np.isnan(rows[i]) else rows[i],
+                dead_units=units.get(i),
+            )
             for i in parameters[:MOST_EVIDENCE]
         ],
         severity=Severity.WARNING if any(share[i] >= thresholds.dead_units for i in units) else Severity.INFO,

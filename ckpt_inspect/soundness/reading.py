@@ -172,6 +172,9 @@ def read_whole(
                     compared[job.pair.optimizer, job.pair.after.name] = job.pair.counts
                 if job.own is not None:
                     moments[job.own.optimizer, job.own.parameter.name] = job.own.counts
+    # threads are done in any order, in which sums would differ
+    compared = {key: compared[key] for pair in pairs if (key := (pair.optimizer, pair.after.name)) in compared}
+    moments = {key: moments[key] for own in owns if (key := (own.optimizer, own.parameter.name)) in moments}
     if not is_rest_read:
         return Reading(tensors, compared, moments)
     error = ""

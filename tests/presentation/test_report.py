@@ -247,7 +247,7 @@ def test_page_shows_every_figure(tmp_path: Path) -> None:
     page = report.page.read_text(encoding="utf-8")
     assert page.count('class="chart"') == len(report.figures) + len({"distributions"})
     assert all(f'href="{file.name}"' in page for file in report.files)
-    assert page.count("Not drawn: it shows a run, and there is one checkpoint.") == len(report.omitted)
+    assert page.count("Not drawn, because it shows a run, and there is one checkpoint.") == len(report.omitted)
 
 
 def test_names_of_files_are_short_whatever_the_optimizer_is_called() -> None:

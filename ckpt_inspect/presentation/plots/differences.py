@@ -14,7 +14,7 @@ from ckpt_inspect.presentation.figures.spread import positive
 from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.rows import Column, draw_rows, height, write
+from ckpt_inspect.presentation.plots.rows import Quantity, draw_rows, height, write
 from ckpt_inspect.presentation.plots.sheet import blank, sheet
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
         for at, x in enumerate(values)
     ]
     ends = [panels.robust_range([x[None, :]], *others) for x, others in zip(values, ([1.0], []), strict=True)]
-    columns = [Column(f"median {symbol_of_rates(frame)}, B over A", ends[0]), Column(CHANGES.label, ends[1])]
+    columns = [Quantity(f"median {symbol_of_rates(frame)}, B over A", ends[0]), Quantity(CHANGES.label, ends[1])]
     names, body = [drawable(str(name)) for name in frame["parameter"]], blank()
     labels = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
     for axes, at, _ in draw_rows(body, pd.concat(dots, ignore_index=True), columns, labels, {"": style.MAIN}):

@@ -32,7 +32,7 @@ ROW = 0.19
 
 
 @dataclass(frozen=True)
-class Column:
+class Quantity:
     """A quantity of every row."""
 
     label: str
@@ -44,7 +44,7 @@ class Column:
 def draw_rows(
     body: SubFigure,
     dots: DataFrame,
-    columns: Sequence[Column],
+    columns: Sequence[Quantity],
     kinds: Mapping[str, Sequence[str]],
     colors: Mapping[str, str],
 ) -> Iterator[tuple[Axes, int, str]]:
@@ -124,7 +124,7 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
             place = {"column": column, "kind": kind, "series": run.name, "offset": offsets[i], "row": range(len(at))}
             frames.append(pd.DataFrame({name: values[at] for name, values in {"x": x, **ends}.items()} | place))
     labels = {kind: chapter.labels(at) for kind, at in chosen.items()}
-    body, columns = blank(), [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
+    body, columns = blank(), [Quantity(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
     looks = {run.name: color for run, (color, _) in zip(chapter.runs, panels.looks_of_runs(chapter), strict=True)}
     for axes, column, kind in draw_rows(body, pd.concat(frames, ignore_index=True), columns, labels, looks):
         axes.set_title("" if column else chapter.title_of(kind, len(chosen[kind])), color=style.INK)

@@ -163,7 +163,7 @@ def test_doubts_and_marks_are_in_every_chart() -> None:
     for figure in (*DRAWN, "path"):
         drawing = drawn(figure, chapter)
         rests_on_all = figure not in ("gradients", "path")  # of second moments and β2, and of the weights alone
-        assert drawing.doubts == (("epsilon 1e-07 (assumed)",) if rests_on_all else ())
+        assert drawing.doubts == (("epsilon 10⁻⁷ (assumed)",) if rests_on_all else ())
         assert drawing.runs[0].marks == ((500, "state not carried on"), (800, "NaN or infinite values"))
         assert drawing.runs[0].breaks == (500,)
 

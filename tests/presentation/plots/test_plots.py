@@ -242,7 +242,7 @@ def test_doubtful_values_of_one_of_several_runs_are_said_of_that_one() -> None:
     frames = [make_frames(2, 2)["parameters"] for _ in range(2)]
     frames[1]["beta_2_source"] = "inferred"
     (chapter,) = chapters([RunFrames(name, frame) for name, frame in zip(("left", "right"), frames, strict=True)])
-    assert chapter.doubts == ("epsilon 1e-07 (assumed)", "beta_2 0.999 (inferred) in right")
+    assert chapter.doubts == ("epsilon 10⁻⁷ (assumed)", "beta_2 0.999 (inferred) in right")
 
 
 def test_doubtful_values_have_a_line_of_their_own() -> None:
@@ -253,7 +253,7 @@ def test_doubtful_values_have_a_line_of_their_own() -> None:
     for kind in FIGURES:
         doubts = "".join(of_group(kind.plot(chapter), "doubts"))
         assert ("beta_2 0.999 (inferred)" in doubts) is (kind.id != "path")
-        assert ("epsilon 1e-07 (assumed)" in doubts) is (kind.id not in ("path", "gradients"))
+        assert ("epsilon 10⁻⁷ (assumed)" in doubts) is (kind.id not in ("path", "gradients"))
 
 
 def test_kernels_are_apart_from_biases_and_norms() -> None:
@@ -305,14 +305,14 @@ def test_subtitle_names_run_optimizer_rule_and_source() -> None:
     """What was analysed, and where the learning rate comes from, stands under the title."""
     assert chapter_of(4, 1).subtitle == (
         "run digits", "step 100", "optimizer adam", "rule adam", "learning rate α 0.001 (read from the configuration)",
-        "epsilon 1e-07 (assumed)",
+        "epsilon 10⁻⁷ (assumed)",
     )  # fmt: skip
 
 
 def test_subtitle_tells_an_assumed_rate() -> None:
     """A default is never passed off as read."""
     assert chapter_of(4, 3, source="default").subtitle[3] == (
-        "learning rate α 0.001 → 10⁻⁴ (assumed: the implementation's default)"
+        "learning rate α 0.001 → 0.0001 (assumed: the implementation's default)"
     )
 
 
@@ -471,7 +471,7 @@ def test_a_row_far_from_the_others_is_written_at_the_edge() -> None:
     frames = make_frames(12, 1)
     frames["parameters"].loc[1, "update_to_weight"] = 3e5
     figure = plot_update_to_weight(chapters([RunFrames("digits", **frames)])[0])
-    assert [text.get_text() for axes in figure.axes for text in artists(axes, "beyond")] == ["3·10⁵ ▸"]
+    assert [text.get_text() for axes in figure.axes for text in artists(axes, "beyond")] == ["300,000 ▸"]
     assert_legible(figure)
 
 
@@ -598,7 +598,7 @@ def test_kernels_and_biases_are_judged_apart() -> None:
     frames["parameters"]["update_to_weight"] = np.where(is_bias, 1e-5, 1e-3)
     (kind,) = (k for k in FIGURES if k.id == "update-to-weight")
     told = kind.answer(chapters([RunFrames("digits", **frames)])[0])
-    assert told.startswith("The newest update changed 2 of 2 biases and norms by less than 10⁻⁴: hardly learning (")
+    assert told.startswith("The newest update changed 2 of 2 biases and norms by less than 0.0001: hardly learning (")
     assert told.endswith(" In the usual band: all 2 kernels and embeddings.")
 
 
@@ -858,8 +858,8 @@ def test_runs_are_as_far_apart_as_their_newest_values() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.001, "0.001"), (0.00012345, "1.2·10⁻⁴"), (3.21e-6, "3.2·10⁻⁶"), (1e-7, "10⁻⁷"), (1234.0, "1200"), (2.0, "2"),
-     (0.0, "0"), (float("nan"), "–"), (9.99e-4, "0.001"), (12345.0, "1.2·10⁴"), (1e12, "10¹²")],
+    [(0.001, "0.001"), (0.00012345, "0.00012"), (3.21e-6, "3.2·10⁻⁶"), (1e-7, "10⁻⁷"), (1234.0, "1,200"), (2.0, "2"),
+     (0.0, "0"), (float("nan"), "-"), (9.99e-4, "0.001"), (12345.0, "12,000"), (1e12, "10¹²")],
 )  # fmt: skip
 def test_numbers_are_written_as_people_do(value: float, text: str) -> None:
     """Two significant digits, powers of ten only where digits would be many."""
@@ -1020,7 +1020,7 @@ def path_answer(frames: dict[str, Any]) -> str:
     [
         ((0.003, 0.04), ["0.005", "0.01", "0.02"]),
         ((0.8e-5, 2.2e-4), ["10⁻⁵", "2·10⁻⁵", "5·10⁻⁵", "10⁻⁴", "2·10⁻⁴"]),
-        ((0.9, 1100.0), ["1", "10", "100", "1000"]),
+        ((0.9, 1100.0), ["1", "10", "100", "1,000"]),
         ((1e-9, 1e9), ["10⁻⁹", "10⁻⁵", "10⁻¹", "10³", "10⁷"]),
     ],
 )  # fmt: skip

@@ -41,7 +41,7 @@ from ckpt_inspect.runs.comparing import MANY, compare
 from ckpt_inspect.runs.execution import IN_FLIGHT, UnitResult, measure_unit
 from ckpt_inspect.runs.inferring import STRETCH
 from ckpt_inspect.runs.planning import LONG, UNIT_BYTES, Options, Unit
-from ckpt_inspect.runs.worker_processes import WorkerProcesses
+from ckpt_inspect.runs.worker_processes import TOGETHER, WorkerProcesses
 from ckpt_inspect.state.selection import Selection
 
 _SMALL_RUN, _LARGE_RUN = 1000, 2
@@ -82,8 +82,8 @@ class Constants:
     """A worker starts, once."""
 
 
-SMALL = Constants(1.1e-3, 0.45e-9, 0.42e-3, 0.18e-3, 0.3e-3, 0.4e-3, 0.05, 0.4)
-LARGE = Constants(7.4e-3, 0.45e-9, 0.0, 67e-3, 0.6e-3, 34e-3, 0.09, 0.7)
+SMALL = Constants(1.1e-3, 0.24e-9, 0.7e-3, 0.06e-3, 0.1e-3, 0.5e-3, 0.06, 0.25)
+LARGE = Constants(3.4e-3, 0.24e-9, 0.0, 37e-3, 0.4e-3, 0.9e-3, 0.06, 0.25)
 """As `--check` measured them once, of 1,000 checkpoints of four parameters and of 1.31 GB in 146."""
 
 
@@ -152,6 +152,7 @@ class _Recording(Executor):
     """Does each unit at once, and writes down what it took."""
 
     def __init__(self) -> None:
+        self.together = TOGETHER
         self.comparisons = 0.0
         self.seconds = 0.0
         self.results: list[list[UnitResult]] = []
@@ -175,7 +176,7 @@ class _Recording(Executor):
 def measured(run: ci.Run, finish: float | None = None) -> Constants:
     """Return the constants on this machine; `finish` of another run, if this one is too short to tell."""
     chosen = list(run.checkpoints[:_MOST])
-    nbytes = sum(run.sizes(chosen).values()) // len(chosen)
+    nbytes = sum(map(run.size_at, range(len(chosen)))) // len(chosen)
     first, own, recorded = _least(chosen)
     without, _, _ = _least(chosen, infer=False)
     if finish is None:
@@ -264,7 +265,7 @@ def _children() -> float:
 def checked(folder: Path, finish: float | None) -> Constants:
     """Print what is predicted of a run and what it took, and return its constants."""
     (run,) = ci.find_runs([folder])
-    sizes = list(run.sizes(run.checkpoints).values())
+    sizes = list(run.sizes().values())
     constants = measured(run, finish)
     sys.stdout.write(f"{len(sizes)} checkpoints of {sum(sizes) / len(sizes) / 1e6:.4g} MB, measured here\n")
     show(constants)

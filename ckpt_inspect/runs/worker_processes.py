@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ckpt_inspect.errors import WorkerLostError
 from ckpt_inspect.storage import credentials
 
-_TOGETHER = 8
+TOGETHER = 8
 """Small checkpoints that a process is asked for at a time: to ask for one takes half as long as to measure it."""
 
 _ALL_TOGETHER = 128
@@ -96,7 +96,7 @@ class WorkerProcesses(ThreadPoolExecutor):
     def __init__(self, count: int) -> None:
         """The processes start at once, and are ready when they have imported what they need, some 0.2 s later."""
         super().__init__(count, thread_name_prefix="ckpt-inspect-worker")
-        self.together = max(1, min(_TOGETHER, _ALL_TOGETHER // count))
+        self.together = max(1, min(TOGETHER, _ALL_TOGETHER // count))
         self._idle: SimpleQueue[_Process] = SimpleQueue()
         self._all: set[_Process] = set()
         self._is_ending = False

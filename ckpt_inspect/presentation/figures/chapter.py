@@ -252,8 +252,9 @@ class Chapter:
         """Return what the horizontal axis of a run shows, with its unit."""
         if self.has_steps:
             return "step (updates applied)"
-        known = any(not np.isnan(run.steps).all() for run in self.runs)
-        return f"checkpoint (in training order; steps {'do not rise throughout' if known else 'not known'})"
+        unknown = [np.isnan(run.steps) for run in self.runs]
+        lack = "do not rise throughout" if not any(each.any() for each in unknown) else "not known in every checkpoint"
+        return f"checkpoint (in training order; steps {'not known' if all(each.all() for each in unknown) else lack})"
 
     def effective_lr(self, run: Run, column: str) -> Floats:
         """Return (K, P) of a column of effective learning rates as E/α; NaN if it is not defined or zero (α was)."""

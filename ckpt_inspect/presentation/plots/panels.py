@@ -195,11 +195,13 @@ def looks_of_runs(chapter: Chapter) -> list[tuple[str, style.LineStyle]]:
 
 
 def looks_of(chapter: Chapter, members: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each parameter with the looks of its line: the colour that it has in every figure; colours that are alike
-    differ by dashes, and so does one that is there already."""
+    """Yield each parameter with the looks of its line: the colour that it has in every figure, or the next that is free
+    where another has it already; colours that are alike differ by dashes, and so does one that is there twice."""
     seen: Counter[int] = Counter()
     for at in members:
-        place = int(chapter.places[at]) % MOST_COLORS
+        own = int(chapter.places[at])
+        free = (place % MOST_COLORS for place in range(own, own + MOST_COLORS) if not seen[place % MOST_COLORS])
+        place = next(free, own % MOST_COLORS)
         dashes = style.DASHES[(seen[place] + place // 4) % len(style.DASHES)]
         yield at, {"color": style.COLORS[place], "ls": dashes}
         seen[place] += 1

@@ -26,7 +26,7 @@ from ckpt_inspect.presentation.plots import (
     chosen_figures,
     plot_diff,
 )
-from ckpt_inspect.presentation.plots.panels import robust_range
+from ckpt_inspect.presentation.plots.panels import MOST_COLORS, robust_range
 
 plot_effective_lr, plot_layers_by_step, plot_distributions, plot_update_to_weight, plot_elements, plot_shares, \
     plot_gradients, plot_movement, _ = (kind.plot for kind in FIGURES)  # fmt: skip
@@ -1031,17 +1031,30 @@ def test_ticks_are_few_round_and_written_alike(limits: tuple[float, float], text
     assert [*ticks.values()] == texts
 
 
-def test_a_parameter_has_one_colour_in_all_figures() -> None:
-    """By its place in the model, whichever lines a panel has; those of one colour in a panel differ by dashes."""
-    frames = make_frames(40, 10)
+@pytest.mark.parametrize("parameters", [8, 40])
+def test_a_parameter_has_one_colour_in_all_figures(parameters: int) -> None:
+    """By its place in the model, whichever lines a panel has, as long as there are colours for all; of more, those of a
+    panel have different ones."""
+    frames = make_frames(parameters, 10)
     chapter, colors = chapters([RunFrames("digits", **frames)])[0], {}
     for plot in (plot_effective_lr, plot_update_to_weight, plot_shares, plot_gradients, plot_movement):
         for axes in plot(chapter).axes:
             lines = axes.get_legend().get_lines() if axes.get_legend() else []
             for line, text in zip(lines, legends(axes), strict=True):
-                assert colors.setdefault(text.partition("  ")[0], line.get_color()) == line.get_color()
+                color = colors.setdefault(text.partition("  ")[0], line.get_color())
+                assert color == line.get_color() or parameters > 2 * MOST_COLORS
+            assert len({line.get_color() for line in lines}) == min(len(lines), MOST_COLORS)
             assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines)
-    assert len(colors) > 8
+    assert len(colors) >= min(parameters, 9)
+
+
+def test_one_step_that_is_not_known_is_not_called_one_that_falls() -> None:
+    """Its checkpoint has no place on an axis of steps."""
+    frames = make_frames(4, 4)
+    frames["parameters"]["step"] = frames["parameters"]["step"].astype(float)
+    frames["parameters"].loc[frames["parameters"]["checkpoint_index"] == 2, "step"] = np.nan
+    chapter = chapters([RunFrames("digits", **frames)])[0]
+    assert chapter.x_label == "checkpoint (in training order; steps not known in every checkpoint)"
 
 
 def test_a_path_of_sampled_elements_says_so() -> None:

@@ -341,7 +341,7 @@ class Watch:
             found = ABSENT
             try:
                 found = stat(path)
-            except NotFoundError as error:  # of what isn't there nothing is raised: somebody refuses
+            except CkptInspectError as error:  # of what isn't there nothing is raised: somebody refuses
                 self.error = error
             if found.kind == "folder":
                 with suppress(CkptInspectError):  # it may be gone since

@@ -18,9 +18,13 @@ from support.object_servers import web_server
 import ckpt_inspect as ci
 from ckpt_inspect import Followed
 from ckpt_inspect.errors import RequestError, StoreError
+from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import following, movement
 from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs.analyze import analyze as analyze_run
 from ckpt_inspect.series import watch
+from ckpt_inspect.series.run import Run as Run_
+from ckpt_inspect.storage import NoAnswerError
 
 SHARD = ".data-00000-of-00001"
 
@@ -415,3 +419,24 @@ def test_what_a_server_refuses_is_said_once_and_taken_when_it_gives_it(
     assert [problem.code for problem in problems] == [following.CANT_LOOK]
     assert "refuses" in problems[0].message
     assert [each.step for each in found if each.problem is None] == [2]
+
+
+def test_what_can_t_be_read_for_the_moment_is_said_once_and_tried_again(
+    tmp_path: Path, between: Callable[..., None]
+) -> None:
+    """Whoever lists a checkpoint, and gives none of its bytes, may give them later."""
+    Training(tmp_path / "run").save()
+    refusals = iter(["refuses it", "refuses it"])
+
+    def analyze(run: Run_, **options: object) -> RunColumns:
+        for refusal in refusals:
+            raise NoAnswerError(refusal)
+        return analyze_run(run, **options)  # type: ignore[arg-type]
+
+    between(itertools.repeat(None))
+    found = list(
+        following.follow([tmp_path / "run"], tmp_path, analyze, lambda taken: bool(taken.rows), every=1, idle=60)
+    )
+    problems = [problem for each in found for problem in each.problems]
+    assert [(problem.code, problem.message) for problem in problems] == [(following.CANT_LOOK, "refuses it")]
+    assert found[-1].rows == (0,)

@@ -39,7 +39,7 @@ import trial_many
 import ckpt_inspect as ci
 from ckpt_inspect.runs.comparing import MANY, compare
 from ckpt_inspect.runs.execution import IN_FLIGHT, UnitResult, measure_unit
-from ckpt_inspect.runs.inferring import STRETCH
+from ckpt_inspect.runs.inferring import ASKED, STRETCH
 from ckpt_inspect.runs.planning import LONG, UNIT_BYTES, Options, Unit
 from ckpt_inspect.runs.worker_processes import TOGETHER, WorkerProcesses
 from ckpt_inspect.state.selection import Selection
@@ -49,9 +49,6 @@ _SMALL_RUN, _LARGE_RUN = 1000, 2
 
 _MOST = 512
 """Checkpoints of a run that are measured."""
-
-_ASKED = 3
-"""Stretches that workers are asked to compare ahead."""
 
 _TIMES = 3
 """How often each is."""
@@ -124,7 +121,7 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
     asked = 0
     for place in range(checkpoints):
         if place % STRETCH == 0:
-            while asked < checkpoints and len(ahead) <= _ASKED:
+            while asked < checkpoints and len(ahead) <= ASKED:
                 ahead.append(compared(asked))
                 asked += STRETCH
             told = min(STRETCH, checkpoints - place) * constants.tell

@@ -224,10 +224,9 @@ def run_units(
 
     Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
     executor gets unit by unit, or as many small ones at a time as its `together` says, to be done by `threads` threads
-    each, and checkpoints come as they are done. If its
-    workers are lost, so that it takes no more, this process does the rest, and the cause is appended to `lost`.
-    Results are the same to the bit. `is_far`: they come from another machine, and one is asked for while another is
-    measured.
+    each, and checkpoints come as they are done. If its workers are lost, so that it takes no more, this process does
+    the rest, and the cause is appended to `lost`. Results are the same to the bit. `is_far`: they come from another
+    machine, and one is asked for while another is measured.
     """
     if executor is not None:
         yield from _done_by(executor, checkpoints, meter, threads, [] if lost is None else lost)

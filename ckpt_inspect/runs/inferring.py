@@ -39,7 +39,7 @@ STRETCH = 512
 before told. What another checkpoint costs is so bounded by a stretch."""
 
 
-_ASKED = 3
+ASKED = 3
 """Stretches that workers are asked to compare before the one is told that comes first."""
 
 
@@ -93,7 +93,7 @@ def told_stretches(
                 )
 
         told: dict[str, Seen] = {}
-        for stretch, compared in _ahead(asked(), 0 if executor is None else _ASKED):
+        for stretch, compared in _ahead(asked(), 0 if executor is None else ASKED):
             stored.look_at(stretch.places)
             new: dict[str, Seen] = {}
             stale: set[str] = set()

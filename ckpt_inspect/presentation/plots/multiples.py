@@ -59,7 +59,7 @@ def _plot_curves(chapter: Chapter, asks: Question, answer: str, note: str, chose
     limits = panels.robust_range(within, *((measure.usual.low, measure.usual.high) if measure.usual else ()))
     cells, columns = _cells(chosen)
     every = body.subplots(len(cells) // columns, columns, sharex=True, sharey=True, squeeze=False)
-    for at, axes in _titled(chapter, chosen, cells, every.ravel().tolist()):
+    for at, axes in _titled(chapter, chosen, (cells, columns), every.ravel().tolist()):
         panels.set_panel(axes, chapter, limits)
         panels.draw_usual(axes, measure.usual)
         for i, (run, kept, (color, dashes)) in enumerate(
@@ -105,7 +105,7 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     plot = plot.facet("parameter", order=[*names.values()], wrap=columns)
     plot = plot.add(hill, so.KDE(gridsize=150, common_grid=False), weight="count", legend=False)
     plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), edgestyle=so.Nominal(dashes))
-    every = dict(_titled(chapter, chosen, cells, drawn(plot, body)))
+    every = dict(_titled(chapter, chosen, (cells, columns), drawn(plot, body)))
     ends = np.array([axes.get_xlim() for axes in every.values()])
     for at, axes in every.items():
         for text, (color, dash) in shown.items():
@@ -159,11 +159,12 @@ def _cells(chosen: Chosen) -> tuple[list[int], int]:
 
 
 def _titled(
-    chapter: Chapter, chosen: Chosen, cells: Sequence[int], every: Sequence[Axes]
+    chapter: Chapter, chosen: Chosen, laid_out: tuple[Sequence[int], int], every: Sequence[Axes]
 ) -> Iterator[tuple[int, Axes]]:
-    """Yield each parameter and its panel under its name, and above the first of a kind that; remove empty panels."""
+    """Yield each parameter and its panel under its name, and above the first of a kind that; remove empty panels.
+    `laid_out`: what `_cells` returns."""
+    cells, columns = laid_out
     panel = dict(zip(cells, every, strict=True))
-    columns = min(max(map(len, chosen.values())), _COLUMNS)
     for below, axes in zip(cells[columns:], every, strict=False):
         axes.tick_params(labelbottom=below < 0)
     for at in (at for at in cells if at < 0):

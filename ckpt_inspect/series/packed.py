@@ -161,13 +161,6 @@ class Places(Mapping[str, int]):
             raise KeyError(text)
         return place
 
-    def of(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return (n,) where each of these texts stands, -1 for one that is none of them."""
-        hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
-        ends = self._hashes.searchsorted(hashes, "right").tolist()
-        each = zip(texts, hashes.tolist(), ends, strict=True)
-        return np.fromiter((self._found(*one) for one in each), np.int64, len(texts))
-
     def __len__(self) -> int:
         return len(set(self._texts))
 

@@ -74,7 +74,7 @@ def test_places(has_twins: bool, texts: list[str], others: list[str]) -> None:
         for own in (Places(texts), Places(Packed(texts))):
             assert own == expected
             asked = [*others, *texts]
-            assert own.of(asked).tolist() == [expected.get(text, -1) for text in asked]
+            assert [own.get(text, -1) for text in asked] == [expected.get(text, -1) for text in asked]
             assert [own.get(text) for text in asked] == [expected.get(text) for text in asked]
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import numpy_dtype
+from ckpt_inspect.checkpoint import DType, numpy_dtype
 from ckpt_inspect.comparison.inference.gradients import window_gradient_rms
 from ckpt_inspect.comparison.paths import Heads, PathFigures, continue_paths
 from ckpt_inspect.comparison.repeated_rows import may_repeat_rows
@@ -124,7 +125,7 @@ def window_columns(columns: Columns, fingerprints: Column, known: KnownWindows |
     for name, figures in known.found.items() if same else ():
         found[name][:same] = figures[:same]
     broken: dict[int, NDArray[np.bool_]] = {}
-    refuted = _refuted(columns)
+    refuted, kinds = _refuted(columns), _Kinds(columns)
     for row, window in windows.items():
         if window is None:
             continue
@@ -140,7 +141,7 @@ def window_columns(columns: Columns, fingerprints: Column, known: KnownWindows |
             is_frozen = _frozen(columns, window, row)
             earlier = _window(columns, window.before, rows, present)
             was_frozen = is_frozen if earlier is None else is_frozen | _frozen(columns, earlier, window.before)
-            for name, figures in _gradients(columns, window, row, beta_2).items():
+            for name, figures in _gradients(columns, window, row, beta_2, kinds).items():
                 # beside a window without updates, it may have been frozen, or set free, in the middle
                 found[name][row] = np.where(is_broken | was_frozen, np.nan, figures)
                 found[name][window.before, is_frozen] = np.nan
@@ -189,28 +190,40 @@ def _write_paths(
     known.is_set_back, known.heads = is_set_back, heads
 
 
-def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Mapping[str, Floats]:
+def _gradients(columns: Columns, window: _Window, row: int, beta_2: float, kinds: _Kinds) -> Mapping[str, Floats]:
     """(P,) the three figures of the gradients' size."""
     means = columns["second_moment_mean"]
-    is_moving = _are_moving(columns, window, row)
+    before, after = means[window.before], means[row]
     low, high = plain_bounds(beta_2, window.updates)
-    figures = np.full((3, means.shape[1]), np.nan)
-    for i, (before, after) in enumerate(zip(means[window.before].tolist(), means[row].tolist(), strict=True)):
-        try:
-            dtype = numpy_dtype(str(columns["dtype"][i]))
-        except CkptInspectError:
-            continue
-        if not (after == 0 or after > _SMALLEST):
-            continue
-        rms = window_gradient_rms(before, after, beta_2, window.updates, dtype)
-        if rms is not None:
-            # gradients that vanish in v's rounding are none only if m shows none either
-            value = np.nan if rms.value == 0 and is_moving[i] else rms.value
-            figures[:, i] = value, rms.low * low, rms.high * high
-    implementation = find_implementation(str(columns["family"][row]))
-    names, shapes = (map(str, columns[name]) for name in ("parameter", "shape"))
-    figures[1:, may_repeat_rows(implementation, names, shapes)] = np.nan  # v holds the parts' squares, not their sum's
+    figures = np.full((3, len(after)), np.nan)
+    for dtype, which in kinds.dtypes.items():
+        rms = window_gradient_rms(before[which], after[which], beta_2, window.updates, dtype)
+        figures[:, which] = rms.values, rms.lows * low, rms.highs * high
+    figures[:, ~((after == 0) | (after > _SMALLEST))] = np.nan
+    # gradients that vanish in v's rounding are none only if m shows none either
+    figures[0, (figures[0] == 0) & _are_moving(columns, window, row)] = np.nan
+    figures[1:, kinds.repeat_rows(str(columns["family"][row]))] = np.nan  # v holds the parts' squares, not their sum's
     return dict(zip(_NAMES, figures, strict=True))
+
+
+class _Kinds:
+    """What the parameters are, in all rows."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._names, self._shapes = ([str(text) for text in columns[name].tolist()] for name in ("parameter", "shape"))
+        self._repeated: dict[str, NDArray[np.bool_]] = {}
+        places: dict[DType, list[int]] = {}
+        for place, name in enumerate(columns["dtype"].tolist()):
+            with suppress(CkptInspectError):  # none that numpy knows
+                places.setdefault(numpy_dtype(str(name)), []).append(place)
+        self.dtypes: Mapping[DType, NDArray[np.intp]] = {key: np.array(each, np.intp) for key, each in places.items()}
+        """Which are of which."""
+
+    def repeat_rows(self, family: str) -> NDArray[np.bool_]:
+        """Return (P,) what `may_repeat_rows` says of them."""
+        if family not in self._repeated:
+            self._repeated[family] = may_repeat_rows(find_implementation(family), self._names, self._shapes)
+        return self._repeated[family]
 
 
 def _window(columns: Columns, row: int, rows: dict[str, int], present: NDArray[np.bool_]) -> _Window | None:

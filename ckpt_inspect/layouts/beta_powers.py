@@ -73,6 +73,8 @@ TELLING = 0.9996
 LIKELY = 0.99995
 """Up to this beta, equality to the last bit is believed; one float in 100 being a power of 0.99999 is too many."""
 MOST_UPDATES = 10_000_000
+_EQUAL = 1e-6
+"""Numbers whose logarithms differ by more are not the same float32, whose last place is 1e-7 of it."""
 
 
 class PowersReading(NamedTuple):
@@ -222,10 +224,10 @@ def _count(
     """
     fitting: list[_Count] = []
     for beta in candidates:
-        base = float(np.float32(beta))
+        base = _single(beta)
         if not 0 < base < 1:
             continue
-        exponent = math.log(power) / math.log(base)
+        exponent = math.log(power) / _log(base)
         if not 0.5 <= exponent <= MOST_UPDATES:
             continue
         count, is_exact, is_running = _nearest_count(power, base, beta, exponent)
@@ -262,7 +264,7 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
     Rounding moves the product away from the true power; the closer its base is to 1, the further.
     """
     nearest = max(1, round(exponent))
-    drift = DRIFT * math.sqrt(nearest) / -math.log(base)
+    drift = DRIFT * math.sqrt(nearest) / -_log(base)
     if abs(exponent - nearest) <= NEARLY + drift:  # else no product can be equal: the power lies between two
         lowest = max(1, nearest - math.ceil(drift))
         products = running_products(base).between(lowest, nearest + math.ceil(drift))
@@ -270,24 +272,37 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
         if len(equal) == 1:
             return lowest + int(equal[0]), True, True
     for exact_base in (base, beta):
-        count = max(1, round(math.log(power) / math.log(exact_base)))
-        if np.float32(exact_base**count) == np.float32(power):
+        count = max(1, round(math.log(power) / _log(exact_base)))
+        is_near = abs(math.log(power) - count * _log(exact_base)) < _EQUAL
+        if is_near and np.float32(exact_base**count) == np.float32(power):
             return count, True, False
     return nearest, False, False
 
 
+@functools.lru_cache(maxsize=256)
+def _single(beta: float) -> float:
+    """As float32 holds it."""
+    return float(np.float32(beta))
+
+
+@functools.lru_cache(maxsize=256)
+def _log(beta: float) -> float:
+    """Of the same few betas in each checkpoint."""
+    return math.log(beta)
+
+
 def _agrees(power: float, count: int, beta: float | None) -> bool:
     """Return whether the other power is the same power of a number that people use (or of the known one)."""
-    bases = (float(np.float32(b)) for b in ((beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2))
-    slack = _slack(count)
-    logs = (math.log(b) for b in bases if 0 < b < 1)
-    return any(abs(math.log(power) - count * log) <= slack < -TOLD * log for log in logs)
+    bases = map(_single, (beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2)
+    slack, log_power = _slack(count), math.log(power)
+    logs = (_log(b) for b in bases if 0 < b < 1)
+    return any(abs(log_power - count * log) <= slack < -TOLD * log for log in logs)
 
 
 def _is_nearly(power: float, base: float, count: int) -> bool:
     """Return whether the power is base**count to rounding, and no other count fits within rounding."""
     slack = _slack(count)
-    return abs(math.log(power) - count * math.log(base)) <= slack <= NEARLY * -math.log(base)
+    return abs(math.log(power) - count * _log(base)) <= slack <= NEARLY * -_log(base)
 
 
 def _slack(count: int) -> float:

@@ -9,9 +9,9 @@ gradients were. The longer the window, the wider.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,35 +116,14 @@ def window_columns(columns: Columns, fingerprints: Column, known: KnownWindows |
     """
     known = known or KnownWindows()
     found = {variable.name: np.full(columns["nonfinite"].shape, np.nan) for variable in WINDOW_METRICS}
-    rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
-    present = ~np.isnan(columns["nonfinite"])
+    leading = _Windows(columns, fingerprints)
     same = known.same_rows(columns, fingerprints)
-    windows = {row: _window(columns, row, rows, present) for row in range(same, len(fingerprints))}
+    windows = {row: leading.to(row) for row in range(same, len(fingerprints))}
     if any(w is not None and w.before < same and w.before not in known.heads for w in windows.values()):
-        same, windows = 0, {row: _window(columns, row, rows, present) for row in range(len(fingerprints))}
+        same, windows = 0, {row: leading.to(row) for row in range(len(fingerprints))}
     for name, figures in known.found.items() if same else ():
         found[name][:same] = figures[:same]
-    broken: dict[int, NDArray[np.bool_]] = {}
-    refuted, kinds = _refuted(columns), _Kinds(columns)
-    for row, window in windows.items():
-        if window is None:
-            continue
-        beta_2 = float(columns["beta_2"][row])
-        is_open = columns["beta_2_source"][row] == "default"
-        is_refuted = columns[f"beta_2{CONTRADICTION}"][row] or (is_open and beta_2 in refuted)
-        if _gathers(columns, row) and 0 < beta_2 < 1 and not is_refuted:
-            sample = columns["second_moment_sample"]
-            least = min(beta_2, _told_beta_2(columns, window.before, beta_2))
-            broken[row] = is_broken = _broken(sample[window.before], sample[row], least, window.updates)
-            if least < beta_2 or (is_broken.any() and is_open):
-                continue  # a β2 that changed in between, or that can't be the one that is assumed
-            is_frozen = _frozen(columns, window, row)
-            earlier = _window(columns, window.before, rows, present)
-            was_frozen = is_frozen if earlier is None else is_frozen | _frozen(columns, earlier, window.before)
-            for name, figures in _gradients(columns, window, row, beta_2, kinds).items():
-                # beside a window without updates, it may have been frozen, or set free, in the middle
-                found[name][row] = np.where(is_broken | was_frozen, np.nan, figures)
-                found[name][window.before, is_frozen] = np.nan
+    broken = _write_gradients(found, columns, windows, leading)
     _write_paths(found, columns, windows, broken, known)
     known.take(columns, fingerprints, found)
     return found
@@ -190,19 +169,87 @@ def _write_paths(
     known.is_set_back, known.heads = is_set_back, heads
 
 
-def _gradients(columns: Columns, window: _Window, row: int, beta_2: float, kinds: _Kinds) -> Mapping[str, Floats]:
-    """(P,) the three figures of the gradients' size."""
+def _write_gradients(
+    found: Mapping[str, Floats], columns: Columns, windows: Mapping[int, _Window | None], leading: _Windows
+) -> dict[int, NDArray[np.bool_]]:
+    """Write the figures of the gradients' size; return, of a row, (P,) whose state was set back in its window."""
+    broken: dict[int, NDArray[np.bool_]] = {}
+    frozen: dict[int, NDArray[np.bool_]] = {}
+    led: list[tuple[int, int]] = []
+    kinds = _Kinds(columns)
+    for alike in _alike(columns, windows):
+        is_broken = _broken(columns, alike)
+        broken.update(zip(alike.rows, is_broken, strict=True))
+        # a β2 that changed in between, or that can't be the one that is assumed
+        is_open = columns["beta_2_source"][alike.rows] == "default"
+        is_told = (alike.least == alike.beta_2) & ~(is_broken.any(axis=1) & is_open)
+        rows = np.array(alike.rows)[is_told].tolist()
+        before = np.array(alike.before)[is_told].tolist()
+        frozen.update(_frozen(columns, leading, {*rows, *before} - frozen.keys()))
+        figures = _gradients(columns, replace(alike, rows=rows, before=before), kinds)
+        led += zip(rows, before, strict=True)
+        for at, (row, origin) in enumerate(zip(rows, before, strict=True)):
+            # beside a window without updates, it may have been frozen, or set free, in the middle
+            is_void = broken[row] | frozen[row] | frozen[origin]
+            for name, values in figures.items():
+                found[name][row] = np.where(is_void, np.nan, values[at])
+    for row, origin in led:
+        for name in _NAMES:
+            found[name][origin, frozen[row]] = np.nan
+    return broken
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Windows that one β2 and as many updates lead through."""
+
+    beta_2: float
+    least: float
+    """The β2 of the checkpoint before, if that is known to be smaller."""
+    updates: int
+    rows: list[int]
+    before: list[int]
+
+
+_TOGETHER = 256
+"""Windows at most that are computed at a time."""
+
+
+def _alike(columns: Columns, windows: Mapping[int, _Window | None]) -> Iterator[_Alike]:
+    """Yield the windows in which v is an average of squares that each update makes fall by a known β2."""
+    refuted = _refuted(columns)
+    gathering = _Gathering(columns)
+    groups: dict[tuple[float, float, int], _Alike] = {}
+    betas, sources = columns["beta_2"].tolist(), columns["beta_2_source"].tolist()
+    for row, window in windows.items():
+        beta_2 = betas[row]
+        if window is None or not 0 < beta_2 < 1 or not gathering.of(row):
+            continue
+        if columns[f"beta_2{CONTRADICTION}"][row] or (sources[row] == "default" and beta_2 in refuted):
+            continue
+        key = beta_2, min(beta_2, _told_beta_2(columns, window.before, beta_2)), window.updates
+        alike = groups.setdefault(key, _Alike(*key, [], []))
+        alike.rows.append(row)
+        alike.before.append(window.before)
+        if len(alike.rows) == _TOGETHER:
+            yield groups.pop(key)
+    yield from groups.values()
+
+
+def _gradients(columns: Columns, alike: _Alike, kinds: _Kinds) -> Mapping[str, Floats]:
+    """(n, P) the three figures of the gradients' size in n windows."""
     means = columns["second_moment_mean"]
-    before, after = means[window.before], means[row]
-    low, high = plain_bounds(beta_2, window.updates)
-    figures = np.full((3, len(after)), np.nan)
+    before, after = means[alike.before], means[alike.rows]
+    low, high = plain_bounds(alike.beta_2, alike.updates)
+    figures = np.full((3, *after.shape), np.nan)
     for dtype, which in kinds.dtypes.items():
-        rms = window_gradient_rms(before[which], after[which], beta_2, window.updates, dtype)
-        figures[:, which] = rms.values, rms.lows * low, rms.highs * high
+        rms = window_gradient_rms(before[:, which], after[:, which], alike.beta_2, alike.updates, dtype)
+        figures[..., which] = rms.values, rms.lows * low, rms.highs * high
     figures[:, ~((after == 0) | (after > _SMALLEST))] = np.nan
     # gradients that vanish in v's rounding are none only if m shows none either
-    figures[0, (figures[0] == 0) & _are_moving(columns, window, row)] = np.nan
-    figures[1:, kinds.repeat_rows(str(columns["family"][row]))] = np.nan  # v holds the parts' squares, not their sum's
+    figures[0, (figures[0] == 0) & _are_moving(columns, alike)] = np.nan
+    for at, row in enumerate(alike.rows):  # v holds the parts' squares, not their sum's
+        figures[1:, at, kinds.repeat_rows(str(columns["family"][row]))] = np.nan
     return dict(zip(_NAMES, figures, strict=True))
 
 
@@ -226,31 +273,50 @@ class _Kinds:
         return self._repeated[family]
 
 
-def _window(columns: Columns, row: int, rows: dict[str, int], present: NDArray[np.bool_]) -> _Window | None:
-    """The checkpoint from which the row's training went on: as the inference found it, else the one before it."""
-    updates, named = int(columns["window_updates"][row]), str(columns["window_from"][row])
-    if updates >= 0:
-        return _Window(rows[named], updates) if updates > 0 and named in rows else None
-    for before in range(row - 1, -1, -1):
-        if (present[before] & present[row]).any():
-            k = int(columns["step"][row]) - int(columns["step"][before])
-            return _Window(before, k) if columns["step"][before] >= 0 and k > 0 else None
-    return None
+class _Windows:
+    """The windows that lead to the rows of an optimizer's columns."""
+
+    def __init__(self, columns: Columns, fingerprints: Column) -> None:
+        self._rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
+        self._updates, self._named = (columns[name].tolist() for name in ("window_updates", "window_from"))
+        self._steps = columns["step"].tolist()
+        self._present = ~np.isnan(columns["nonfinite"])
+
+    def to(self, row: int) -> _Window | None:
+        """Return the one from the checkpoint from which the row's training went on: as the inference found it, else the
+        one before it."""
+        updates, named = self._updates[row], str(self._named[row])
+        if updates >= 0:
+            return _Window(self._rows[named], updates) if updates > 0 and named in self._rows else None
+        for before in range(row - 1, -1, -1):
+            if (self._present[before] & self._present[row]).any():
+                k = self._steps[row] - self._steps[before]
+                return _Window(before, k) if self._steps[before] >= 0 and k > 0 else None
+        return None
 
 
-def _gathers(columns: Columns, row: int) -> bool:
+class _Gathering:
     """Whether v is an average of squares that each update makes fall by beta_2 alone, in every element."""
-    rule = find_rule(str(columns["rule"][row]))
-    implementation = find_implementation(str(columns["family"][row]))
-    if rule is None or implementation is None or rule.is_lazy or implementation.is_lazy:
-        return False
-    return rule.has_squared_gradients and rule.decays_by_beta_2
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def of(self, row: int) -> bool:
+        """Return it of a row."""
+        key = str(self._columns["rule"][row]), str(self._columns["family"][row])
+        if key not in self._known:
+            rule, implementation = find_rule(key[0]), find_implementation(key[1])
+            is_whole = rule is not None and rule.has_squared_gradients and rule.decays_by_beta_2 and not rule.is_lazy
+            self._known[key] = is_whole and implementation is not None and not implementation.is_lazy
+        return self._known[key]
 
 
-def _are_moving(columns: Columns, window: _Window, row: int) -> NDArray[np.bool_]:
-    """Return (P,) whether first moments are larger than the window leaves of them without a gradient."""
-    before, after = (columns["first_moment_rms"][at] for at in (window.before, row))
-    left = float(np.nan_to_num(columns["beta_1"][row])) ** window.updates * before
+def _are_moving(columns: Columns, alike: _Alike) -> NDArray[np.bool_]:
+    """Return (n, P) whether first moments are larger than the windows leave of them without a gradient."""
+    before, after = (columns["first_moment_rms"][at] for at in (alike.before, alike.rows))
+    betas = np.nan_to_num(columns["beta_1"][alike.rows]).tolist()
+    left = np.array([[beta**alike.updates] for beta in betas]).reshape(-1, 1) * before
     return np.asarray(after > np.maximum(_LEFT * left, _SMALLEST))
 
 
@@ -272,19 +338,27 @@ def _told_beta_2(columns: Columns, row: int, otherwise: float) -> float:
     return value if is_told and not math.isclose(value, otherwise, rel_tol=1e-6) else otherwise
 
 
-def _frozen(columns: Columns, window: _Window, row: int) -> NDArray[np.bool_]:
-    """Return (P,) whether no update was made of a parameter in a window: each makes both moments decay."""
-    is_same = columns["second_moment_mean"][row] > 0
+def _frozen(columns: Columns, leading: _Windows, rows: Collection[int]) -> dict[int, NDArray[np.bool_]]:
+    """Return, of each row, (P,) whether no update was made of a parameter in the window to it: each makes both moments
+    decay. False where none leads to it."""
+    blank = np.zeros(columns["second_moment_mean"].shape[1], bool)
+    found = dict.fromkeys(rows, blank)
+    led = {row: window.before for row in rows if (window := leading.to(row)) is not None}
+    after, before = np.array([*led], np.intp), np.array([*led.values()], np.intp)
+    is_same = columns["second_moment_mean"][after] > 0
     for name in ("second_moment_mean", "first_moment_rms"):
-        is_same &= columns[name][window.before] == columns[name][row]
-    before, after = (columns["second_moment_sample"][at] for at in (window.before, row))
-    is_same &= ((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
-    return np.asarray(is_same)
+        is_same &= columns[name][before] == columns[name][after]
+    place, parameter = np.nonzero(is_same)
+    sample = columns["second_moment_sample"]
+    one, other = sample[before[place], parameter], sample[after[place], parameter]
+    is_same[place, parameter] = ((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)
+    return {**found, **dict(zip(led, is_same, strict=True))}
 
 
-def _broken(before: Floats, after: Floats, beta_2: float, updates: int) -> NDArray[np.bool_]:
-    """Return (P,) whether a sampled second moment fell faster than the updates can make it fall."""
+def _broken(columns: Columns, alike: _Alike) -> NDArray[np.bool_]:
+    """Return (n, P) whether a sampled second moment fell faster than the updates can make it fall."""
+    before, after = (columns["second_moment_sample"][at] for at in (alike.before, alike.rows))
     with np.errstate(invalid="ignore"):
-        floor = before * beta_2**updates
-        tolerance = 1e-6 + 3e-7 * updates
-        return np.asarray(((floor > _SMALLEST) & (after < floor * (1 - tolerance))).any(axis=1))
+        floor = before * alike.least**alike.updates
+        tolerance = 1e-6 + 3e-7 * alike.updates
+        return np.asarray(((floor > _SMALLEST) & (after < floor * (1 - tolerance))).any(axis=2))

@@ -150,7 +150,7 @@ def test_what_is_known_is_not_computed_again(grown: Analyses, monkeypatch: pytes
     """And is what it would be."""
     computed: list[int] = []
     real = gradients._gradients
-    monkeypatch.setattr(gradients, "_gradients", lambda *given: (computed.append(given[2]), real(*given))[1])
+    monkeypatch.setattr(gradients, "_gradients", lambda *given: (computed.extend(given[1].rows), real(*given))[1])
     known, found = gradients.KnownWindows(), dict[str, Array]()
     for count in (2, 3, 13, 14, 15, 16, 29, 30):
         columns, fingerprints = first_rows(grown, count, found), grown.checkpoints["fingerprint"][:count]

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class GradientRms:
-    """Root mean square of tensors' gradients in a window of updates, the last ones weighing most; (n,) each."""
+    """Root mean square of tensors' gradients in windows of updates, the last ones weighing most; arrays."""
 
     values: Floats
     """Per unit of loss; 0 if the second moments show none, or none that is above their rounding; NaN if they tell
@@ -30,11 +30,11 @@ class GradientRms:
 def window_gradient_rms(
     means_before: Floats, means_after: Floats, beta_2: float, decays: int, dtype: DType
 ) -> GradientRms:
-    """Return the RMS of the gradients of `decays` updates, with its uncertainty, of (n,) tensors.
+    """Return the RMS of the gradients of `decays` updates, with its uncertainty, in the shape of the means.
 
         √((mean(v_B) - β2^k·mean(v_A)) / (1 - β2^k))
 
-    The means are over all elements of a tensor each, summed in float64; `dtype` is that of the second moments. Since
+    Each mean is over all elements of a tensor, summed in float64; `dtype` is that of the second moments. Since
     v_B = β2^k·v_A + (1 - β2)·Σ_j β2^(k-j)·g_j², the mean square weighs update j of the window by β2^(k-j): if
     k·(1 - β2) is small, all alike; in longer windows, about the last 1/(1 - β2) updates. Rounding of v matters in
     *short* windows, in which both terms are nearly equal, and wherever gradients have become small.
@@ -44,7 +44,7 @@ def window_gradient_rms(
     """
     rounding = Rounding.of(dtype)
     if rounding is None or not 0 < beta_2 < 1 or decays < 1:
-        return GradientRms(*np.full((3, len(means_before)), np.nan))
+        return GradientRms(*np.full((3, *means_before.shape), np.nan))
     # the oldest roundings have decayed with what they were made on
     lasting = rounding.of_decays(min(decays, math.ceil(2 / (1 - beta_2))))
     of_beta = max(abs(math.log(b / beta_2)) for b in applied(beta_2) if 0 < b < 1) if dtype == np.float32 else 0.0

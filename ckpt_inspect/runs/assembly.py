@@ -221,7 +221,8 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
         _copy_previous(columns, old.variables, rows, place)
         columns |= {v.name: old.variables[v.name] for v in KEPT if v.name in old.variables}
     for row, optimizer in fresh:
-        _fill(columns, row, optimizer, place)
+        _fill(columns, row, optimizer)
+    _fill_parameters(columns, fresh, place)
     _describe_parameters(columns, (optimizer for _, optimizer in fresh), place)
     return columns
 
@@ -267,8 +268,8 @@ def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place:
         rows.copy_kept(columns[name], old[name], at, *rest)
 
 
-def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, place: Mapping[str, int]) -> None:
-    """Write one checkpoint's row."""
+def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis) -> None:
+    """Write what one checkpoint has for all parameters together into its row."""
     step = optimizer.step
     columns["step"][row] = -1 if step.value is None else step.value
     sourced = {"step": step, "rule": optimizer.rule, **optimizer.hyperparameters}
@@ -283,10 +284,20 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
     for name, hyperparameter in optimizer.hyperparameters.items():
         if hyperparameter.value is not None:
             columns[name][row] = hyperparameter.value
-    found = optimizer.parameters
-    at = [place[name] for name in found.names]
-    for name, figures in found.columns.items():
-        columns[name][row, at] = figures
+
+
+def _fill_parameters(
+    columns: dict[str, Column], fresh: Sequence[tuple[int, OptimizerAnalysis]], place: Mapping[str, int]
+) -> None:
+    """Write the figures of each parameter: of all checkpoints that hold the same ones at once."""
+    alike: dict[tuple[tuple[str, ...], ...], list[tuple[int, Mapping[str, Column]]]] = {}
+    for row, optimizer in fresh:
+        found = optimizer.parameters
+        alike.setdefault((tuple(found.names), tuple(found.columns)), []).append((row, found.columns))
+    for (parameters, names), several in alike.items():
+        at = np.ix_([row for row, _ in several], [place[parameter] for parameter in parameters])
+        for name in names:
+            columns[name][at] = [figures[name] for _, figures in several]
 
 
 def _describe_parameters(

@@ -8,8 +8,8 @@ messages, and libdeflate (`deflate`), which needs a tenth less and unpacks nothi
 from __future__ import annotations
 
 try:
-    from zlib_ng.zlib_ng import crc32, decompressobj, error
+    from zlib_ng.zlib_ng import compress, crc32, decompressobj, error
 except ImportError:  # it was left out, as there is no wheel for this processor
-    from zlib import crc32, decompressobj, error
+    from zlib import compress, crc32, decompressobj, error
 
-__all__ = ["crc32", "decompressobj", "error"]
+__all__ = ["compress", "crc32", "decompressobj", "error"]

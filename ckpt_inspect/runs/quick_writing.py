@@ -7,14 +7,25 @@ times as long as writing it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.formats.deflate import compress
 
 if TYPE_CHECKING:
     import h5py
+
+_LEVEL = 2
+"""At which zlib-ng makes as few bytes as zlib at level 1, of shuffled figures."""
+
+_THREADS = 2
+
+_AHEAD = 16
+"""Chunks that are compressed at a time, of up to 1 MB each."""
 
 
 def create(
@@ -75,3 +86,31 @@ def fill(dataset: h5py.Dataset, values: Array) -> None:
         np.asarray(values, dataset.dtype, order="C") if values.dtype.kind == "O" else np.ascontiguousarray(values)
     )
     dataset.id.write(h5s.ALL, h5s.ALL, contents)
+
+
+def fill_compressed(dataset: h5py.Dataset, values: Array) -> None:
+    """Write all elements of a new dataset that is shuffled and compressed, as `dataset[...] = values` does: by zlib-ng,
+    which takes half as long for as many bytes as the library's gzip at level 1, and in two threads."""
+    steps = (range(0, length, step) for length, step in zip(values.shape, dataset.chunks, strict=True))
+    starts = list(product(*steps))
+    if len(starts) == 1:
+        dataset.id.write_direct_chunk(starts[0], _compressed(values, starts[0], dataset.chunks))
+        return
+    from concurrent.futures import ThreadPoolExecutor  # takes a while, and few stores need it
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for first in range(0, len(starts), _AHEAD):
+            some = starts[first : first + _AHEAD]
+            chunks = threads.map(partial(_compressed, values, chunk=dataset.chunks), some)
+            for start, compressed in zip(some, chunks, strict=True):
+                dataset.id.write_direct_chunk(start, compressed)
+
+
+def _compressed(values: Array, start: tuple[int, ...], chunk: tuple[int, ...]) -> bytes:
+    """Return the bytes of the chunk that starts there."""
+    piece = values[tuple(slice(at, at + step) for at, step in zip(start, chunk, strict=True))]
+    if piece.shape != chunk:  # what lies beyond the end is never read
+        piece = np.pad(piece, [(0, step - length) for step, length in zip(chunk, piece.shape, strict=True)])
+    by_element = np.ascontiguousarray(piece).reshape(-1, 1).view(np.uint8)
+    compressed: bytes = compress(np.ascontiguousarray(by_element.T), _LEVEL)
+    return compressed

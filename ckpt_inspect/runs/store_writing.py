@@ -30,7 +30,7 @@ from ckpt_inspect.measurement.variables import (
 )
 from ckpt_inspect.runs.bin_room import EDGES, mark_filled, places_in, with_room
 from ckpt_inspect.runs.netcdf import Dimensions
-from ckpt_inspect.runs.quick_writing import add_number, add_texts, create, fill
+from ckpt_inspect.runs.quick_writing import add_number, add_texts, create, fill, fill_compressed
 from ckpt_inspect.runs.stored import own_dataset, own_groups, storable
 
 if TYPE_CHECKING:
@@ -223,6 +223,7 @@ def _write_variable(group: h5py.Group, variable: Variable, column: Column, rows:
     if is_growing and rows is not None:
         shape = (rows, *shape[1:])
     is_chunked = is_growing or column.nbytes > CHUNK_BYTES
+    is_compressed = is_chunked and not is_text and column.ndim > 1
     dataset = create(
         group,
         variable.name,
@@ -232,9 +233,11 @@ def _write_variable(group: h5py.Group, variable: Variable, column: Column, rows:
         # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
         maxshape=(None, *(length or None for length in column.shape[1:])) if is_growing else None,
         fillvalue=_FILL_VALUES.get(variable.kind),
-        is_compressed=is_chunked and not is_text and column.ndim > 1,
+        is_compressed=is_compressed,
     )
-    if column.size and shape == column.shape:
+    if column.size and shape == column.shape and is_compressed:
+        fill_compressed(dataset, column)
+    elif column.size and shape == column.shape:
         fill(dataset, np.array([storable(text) for text in column], object) if is_text else column)
     if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
         add_number(dataset, "_FillValue", math.nan, column.dtype)

@@ -63,8 +63,12 @@ SCALARS = "scalars"
 """What a link is that holds numbers alone, as reduce_on_plateau's does."""
 REPLACED = "base_optimizer_state"
 """The key of a state whose updates its wrapper replaces by its own: of schedule_free, mechanic, galore."""
-STRUCTURE = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "opt_state", "tx"})
+WRAPPED = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state"})
+"""Fields of a wrapper's state that hold the states it wraps; its other fields are the optimizer's own as well."""
+STRUCTURE = WRAPPED | {"opt_state", "tx"}
 """Keys between a program's own name of an optimizer and its states."""
+BESIDE_STATES = frozenset({"model", "module", "network", "params", "parameters", "target", "variables", "weights"})
+"""Keys of the weights in what holds them with their optimizer's states, as flax.nnx' ModelAndOptimizer does."""
 OPTIMIZER_KEYS = re.compile(r"opt|tx|optim|optimi[sz]er")
 NOT_THE_WEIGHTS = re.compile(r"ema|avg|average|target|shadow|slow|best|old|previous|grad|init", re.IGNORECASE)
 HYPERPARAMS, INNER, LABELLED = "hyperparams", "inner_state", "inner_states"
@@ -502,7 +506,7 @@ def _find_parameters(
     bases = []
     for path, tensor in root.leaves():
         base = path[: len(path) - len(probe)]
-        is_outside = base[: len(top)] != top
+        is_outside = base[: len(top)] != top or _is_beside(base, own, top)
         if is_outside and path[len(base) :] == probe and checkpoint.tensors[tensor].shape == wanted[probe]:
             node = root.at(base)
             if node is not None and all(_holds(checkpoint, node, p, shape) for p, shape in wanted.items()):
@@ -528,18 +532,28 @@ def _holds(checkpoint: Checkpoint, base: Node, path: Path, shape: tuple[int, ...
     return node is not None and node.tensor is not None and checkpoint.tensors[node.tensor].shape == shape
 
 
+def _is_beside(base: Path, own: Path, top: Path) -> bool:
+    """Return whether a tree under an optimizer's own name is called its weights, and no state holds it."""
+    shared = _shared(base, own)
+    return base[: len(top)] == top and base[shared : shared + 1] != () and base[shared] in BESIDE_STATES
+
+
+def _shared(one: Path, other: Path) -> int:
+    """Return how many keys two paths have in common from the root on."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def _rank(base: Path, top: Path) -> tuple[int, int, int]:
     """Return what is least for the likeliest tree of parameters: nearest to the states, named for them, shallowest."""
-    shared = next((i for i, (a, b) in enumerate(zip(base, top, strict=False)) if a != b), min(len(base), len(top)))
     is_other = any(NOT_THE_WEIGHTS.search(key) for key in base)
-    return (-shared, 2 if is_other else 0 if "params" in base else 1, len(base))
+    return (-_shared(base, top), 2 if is_other else 0 if "params" in base else 1, len(base))
 
 
 def _top_of_states(path: Path) -> Path:
-    """Return the node under which all of an optimizer's states lie."""
+    """Return the node under which all of an optimizer's states lie: named for it, or the outermost wrapper's state."""
     named = next((i for i, key in enumerate(path) if _names_optimizer(key)), None)
     if named is not None:
-        return path[: named + 1]
+        return path[:named] if path[named] in WRAPPED else path[: named + 1]
     while len(path) > 1 and INDEX.fullmatch(path[-1]):
         path = path[:-1]
     return path

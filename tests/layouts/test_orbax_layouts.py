@@ -183,6 +183,26 @@ def test_the_weights_are_the_tree_that_the_moments_repeat(others: tuple[str, ...
     assert optimizers(*ADAM, *others) == {"opt_state": {"w": weights}}
 
 
+@pytest.mark.parametrize(
+    ("states", "others", "weights"),
+    [
+        ("optimizer/opt_state", ("optimizer/model/w",), "optimizer/model/w"),
+        ("optimizer/state", ("optimizer/target/w", "optimizer/state/z/w"), "optimizer/target/w"),
+        ("opt_state", ("opt_state/z/w",), None),
+        ("s/inner_opt_state", ("s/acc_grads/w", "w/w"), "w/w"),
+        ("s/inner_opt_state", ("s/acc_grads/w",), None),
+        ("inner_opt_state", ("acc_grads/w",), None),
+    ],
+)
+def test_what_a_wrapper_keeps_is_no_weight_and_what_stands_beside_a_state_is(
+    states: str, others: tuple[str, ...], weights: str | None
+) -> None:
+    """flax.nnx' ModelAndOptimizer holds the model; MultiSteps accumulates gradients, under any name of its state."""
+    leaves = [leaf.replace("opt_state", states, 1) for leaf in ADAM]
+    ((_, found),) = optimizers(*leaves, *others).items()
+    assert found == {"w": weights}
+
+
 def test_each_optimizer_has_the_weights_nearest_to_it() -> None:
     """A generator and a discriminator of the same shapes."""
     leaves = [f"{who}/{leaf}" for who in ("g", "d") for leaf in (*ADAM, "params/w")]

@@ -71,6 +71,7 @@ BESIDE_STATES = frozenset({"model", "module", "network", "params", "parameters",
 """Keys of the weights in what holds them with their optimizer's states, as flax.nnx' ModelAndOptimizer does."""
 OPTIMIZER_KEYS = re.compile(r"opt|tx|optim|optimi[sz]er")
 NOT_THE_WEIGHTS = re.compile(r"ema|avg|average|target|shadow|slow|best|old|previous|grad|init", re.IGNORECASE)
+CUT = "what follows it in the chain is unknown, because this tree holds no links without a state"
 HYPERPARAMS, INNER, LABELLED = "hyperparams", "inner_state", "inner_states"
 INJECTED = {
     "learning_rate": "learning_rate", "b1": "beta_1", "b2": "beta_2", "eps": "epsilon", "eps_root": "epsilon_root",
@@ -147,7 +148,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         chains.setdefault(_chain_of(state.node.path), []).append(state)
     names = [_name_of(path) for path in chains]
     return [
-        _read_optimizer(checkpoint, root, name, states)
+        _read_optimizer(checkpoint, root, name, states, keeps_empty=bool(tree.empty))
         for name, states in zip(unique_names(names), chains.values(), strict=True)
     ]
 
@@ -165,7 +166,7 @@ def _unread(tree: SavedTree) -> list[FoundOptimizer]:
 def _grown(tree: SavedTree) -> Node:
     """Return the tree's root; of flax.nnx' variables the arrays stand for the variables."""
     paths = dict(tree.paths)
-    if any(path[-2:] == ("count", VARIABLE) for path in paths.values()):
+    if any(path[-2:] in (("count", VARIABLE), ("step", VARIABLE)) for path in paths.values()):
         paths = {name: path[:-1] if path[-1] == VARIABLE and len(path) > 1 else path for name, path in paths.items()}
     root = Node(())
     for path in tree.empty:
@@ -173,7 +174,21 @@ def _grown(tree: SavedTree) -> Node:
     for name, path in paths.items():
         node = _node_at(root, path)
         node.tensor = node.tensor or name
+    if not tree.empty:
+        _fill(root)
     return root
+
+
+def _fill(root: Node) -> None:
+    """Put an empty node wherever a list has a gap: flax.nnx leaves out what holds no array, such as a chain's links
+    without a state. What it leaves out at a list's end can't be told."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children.values()
+        if node.children and all(INDEX.fullmatch(key) for key in node.children):
+            for i in range(max(map(int, node.children))):
+                node.children.setdefault(str(i), Node((*node.path, str(i))))
 
 
 def _node_at(root: Node, path: Path) -> Node:
@@ -258,14 +273,17 @@ def _name_of(path: Path) -> str:
 # --- what a chain of states is
 
 
-def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State]) -> FoundOptimizer:
+def _read_optimizer(
+    checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State], keeps_empty: bool
+) -> FoundOptimizer:
     main = max(states, key=lambda state: (bool(state.candidates), len(state.fields)))
     injected, scalars = _injected(root, main.node.path)
     after, outer = _links_after(root, main.node.path, states), _links_around(root, main.node.path, states)
     links = [link for link in after if link != SCALARS]
     problems = list(_scaled(name, (len(after) - len(links)) + len(outer)))
     problems += _rounded(checkpoint, name, main)
-    rule = _read_rule(checkpoint, main, states, injected, links, outer)
+    is_cut = not (keeps_empty or links) and bool(INDEX.fullmatch(main.node.path[-1]))
+    rule = _read_rule(checkpoint, main, states, injected, None if is_cut else links, outer)
     if "masked" in links and "weight_decay" in scalars:
         del scalars["weight_decay"]
         problems.append(
@@ -282,7 +300,7 @@ def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Seque
         implementation=OPTAX,
         rule=rule,
         parameters=tuple(_parameters(checkpoint, root, name, main, states, rule, problems)),
-        counter=main.counter or _global_step(checkpoint, root),
+        counter=main.counter or _global_step(checkpoint, root, main.node.path),
         counted="updates" if main.counter else "global-step",
         scalars=scalars,
         has_scheduled_rate="learning_rate" not in scalars and "schedule" in links,
@@ -290,10 +308,11 @@ def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Seque
     )
 
 
-def _global_step(checkpoint: Checkpoint, root: Node) -> str | None:
-    """Return the program's own count of its steps, as flax' TrainState keeps it; None if there is none."""
-    node = root.children.get("step")
-    return node.tensor if node is not None and _is_count(checkpoint, node) else None
+def _global_step(checkpoint: Checkpoint, root: Node, path: Path) -> str | None:
+    """Return the program's own count of its steps that is nearest to a state, as flax' TrainState and flax.nnx'
+    Optimizer keep it; None if there is none."""
+    steps = (root.at((*path[:depth], "step")) for depth in reversed(range(len(path))))
+    return next((node.tensor for node in steps if node is not None and _is_count(checkpoint, node)), None)
 
 
 def _injected(root: Node, path: Path) -> tuple[frozenset[str], dict[str, str]]:
@@ -386,16 +405,16 @@ def _read_rule(
     main: State,
     states: Sequence[State],
     injected: frozenset[str],
-    links: Sequence[str],
+    links: Sequence[str] | None,
     outer: Sequence[str],
 ) -> RuleReading:
-    """Read the rule from the fields, what is injected, and how many links follow; a chain is put together freely, so
-    that what the last tells is no more than usual."""
+    """Read the rule from the fields, what is injected, and how many links follow (None: those that follow aren't
+    saved); a chain is put together freely, so that what the last tells is no more than usual."""
     kept = f"a state of {', '.join(main.node.children)}"
     others = [s for s in states if s is not main]
     if REPLACED in main.node.path:
         return RuleReading(UNKNOWN, "unknown", f"{kept} in a {REPLACED}, around which another rule makes the updates")
-    if "state" in (*links, *outer):
+    if "state" in (*(links or ()), *outer):
         return RuleReading(UNKNOWN, "unknown", f"{kept}, which a state follows that changes its updates")
     if not main.candidates or not all(_is_momentum(s) and _can_have_momentum(main) for s in others):
         chained = f", in one chain with {len(others)} more states" if others else ""
@@ -407,6 +426,12 @@ def _read_rule(
         fit = [o for o in candidates if o.traces.optax_arguments == injected]
         candidates = fit or [o for o in candidates if injected <= o.traces.optax_arguments]
         kept = f"{kept}, with {', '.join(sorted(injected))} injected"
+    if links is None:
+        if len(candidates) == 1 and injected:
+            return RuleReading(
+                candidates[0].name, "inferred", f"{kept}, as for optax.{candidates[0].name} alone; {CUT}"
+            )
+        return _usual(checkpoint, main, f"{kept}; {CUT}", candidates, ())
     count = links.index("schedule") + 1 if "schedule" in links else max(len(links), 1)
     fit = [o for o in candidates if o.traces.optax_links == count]
     kept = f"{kept}, and {count} link{'s' if count > 1 else ''} after it in the chain"
@@ -416,9 +441,11 @@ def _read_rule(
     return _usual(checkpoint, main, kept, fit, others_of_them)
 
 
-def _only(optimizer: Optimizer, kept: str, main: State, links: Sequence[str]) -> RuleReading:
+def _only(optimizer: Optimizer, kept: str, main: State, links: Sequence[str] | None) -> RuleReading:
     """Return the reading of a state that one optimizer alone keeps: a chain can have other links than its."""
     name, count = optimizer.name, optimizer.traces.optax_links
+    if links is None:
+        return RuleReading(name, "default", f"{kept}, as {name} alone keeps it in optax; {CUT}")
     if not links and INDEX.fullmatch(main.node.path[-1]):
         return RuleReading(UNKNOWN, "unknown", f"{kept}, the last of its chain, where {name} has its rate after it")
     if isinstance(optimizer, UpdateRule) and len(links) > count and "schedule" not in links[:count]:

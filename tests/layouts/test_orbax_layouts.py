@@ -147,7 +147,10 @@ class Made(Checkpoint):
         self.path, self.files, self._empty = Path("made"), (), tuple(tuple(e.split("/")) for e in empty)
         self._trees = {leaf: tuple(leaf.split("/")) for leaf in leaves}
         self.tensors = {
-            leaf: TensorSpec(leaf, *(((), "int32") if "count" in leaf else ((2,), "float32"))) for leaf in leaves
+            leaf: TensorSpec(
+                leaf, *(((), "int32") if "count" in leaf or "step" in leaf.split("/") else ((2,), "float32"))
+            )
+            for leaf in leaves
         } | {leaf: TensorSpec(leaf, (2,), "bfloat16") for leaf in halves}
 
     def saved_tree(self) -> SavedTree:
@@ -226,6 +229,42 @@ def test_flax_nnx_variables_are_those_of_their_arrays() -> None:
     """Each array lies under `value`."""
     leaves = [f"{leaf}/value" for leaf in (*ADAM, "model/w")]
     assert optimizers(*leaves) == {"opt_state": {"w": "model/w/value"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule", "source"),
+    [
+        ("0/count 0/mu/w 0/nu/w", "adam", "default"),
+        ("0/count 0/mu/w 0/nu/w 0/nu_max/w", "amsgrad", "default"),
+        ("1/sum_of_squares/w", "adagrad", "default"),
+        ("0/nu/w 2/trace/w", "rmsprop", "checkpoint"),
+        ("0/count 0/mu/w 0/nu/w 2/count", "adamw", "default"),
+    ],
+)
+def test_flax_nnx_saves_no_links_without_a_state(fields: str, rule: str, source: str) -> None:
+    """Those between others show as gaps; how many follow the last is unknown, so that nothing is counted of them."""
+    leaves = [f"optimizer/opt_state/{field}/value" for field in fields.split()]
+    (state,) = optimizer_states(Made(*leaves, "optimizer/step/value", "model/w/value"))
+    assert (state.rule, state.rule_source.source) == (rule, source)
+    assert ("holds no links without a state" in state.rule_source.where) is (" 2/" not in fields)
+    assert list(state.parameters) == ["w"]
+
+
+def test_what_is_injected_tells_a_rule_whose_links_are_not_saved() -> None:
+    """optax.radam alone takes a threshold; optax.adamw takes what optax.lamb does."""
+    names = (*INJECTED, "opt_state/hyperparams/eps_root")
+    (state,) = optimizer_states(Made(*INNER, *names, "opt_state/hyperparams/threshold", "params/w"))
+    assert (state.rule, state.rule_source.source) == ("radam", "inferred")
+    (state,) = optimizer_states(Made(*INNER, *names, "opt_state/hyperparams/weight_decay", "params/w"))
+    assert (state.rule, state.rule_source.source) == ("adamw", "default")
+    assert "lamb" in state.rule_source.where
+
+
+def test_steps_are_counted_beside_the_states_where_they_are_nowhere_in_them() -> None:
+    """flax.nnx' Optimizer counts; of several counts the nearest is its own."""
+    leaves = ("gan/d/opt_state/0/sum_of_squares/w", "gan/d/step", "gan/step", "step", "gan/d/model/w")
+    (state,) = optimizer_states(Made(*leaves, empty=("gan/d/opt_state/1",)))
+    assert (state.step.value, state.step.where.split(",")[0]) == (1, "gan/d/step")
 
 
 def test_a_bare_array_is_a_parameter() -> None:

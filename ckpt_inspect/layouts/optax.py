@@ -146,6 +146,8 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     chains: dict[Path, list[State]] = {}
     for state in _states(checkpoint, root):
         chains.setdefault(_chain_of(state.node.path), []).append(state)
+    if not chains:
+        return _unknown(checkpoint, root)
     names = [_name_of(path) for path in chains]
     return [
         _read_optimizer(checkpoint, root, name, states, keeps_empty=bool(tree.empty))
@@ -161,6 +163,27 @@ def _unread(tree: SavedTree) -> list[FoundOptimizer]:
     what = "its values lie in a msgpack file, as nothing that is read"
     rule = RuleReading(UNKNOWN, "unknown", what)
     return [FoundOptimizer(_name_of(top), LAYOUT, OPTAX, rule, absence=what)]
+
+
+def _unknown(checkpoint: Checkpoint, root: Node) -> list[FoundOptimizer]:
+    """Return an optimizer without parameters for arrays that lie under an optimizer's name, but in no known state."""
+    own: dict[Path, list[str]] = {}
+    for path, tensor in root.leaves():
+        named = next((i for i, key in enumerate(path) if _is_name_of_optimizer(key)), None)
+        if named is not None and checkpoint.tensors[tensor].shape and not BESIDE_STATES.intersection(path[:-1]):
+            own.setdefault(path[: named + 1], []).append(tensor)
+    return [_without_states(path, tensors, _global_step(checkpoint, root, path)) for path, tensors in own.items()]
+
+
+def _without_states(path: Path, tensors: Sequence[str], counter: str | None) -> FoundOptimizer:
+    arrays = "an array lies" if len(tensors) == 1 else f"{len(tensors)} arrays lie"
+    what = f"{arrays} under {'/'.join(path)}, in no state that is known here"
+    rule = RuleReading(UNKNOWN, "unknown", what)
+    return FoundOptimizer(_name_of(path), LAYOUT, OPTAX, rule, counter=counter, counted="global-step", absence=what)
+
+
+def _is_name_of_optimizer(key: str) -> bool:
+    return key in STRUCTURE or bool(OPTIMIZER_KEYS.fullmatch(re.split("[^a-z]", key.lower())[0]))
 
 
 def _grown(tree: SavedTree) -> Node:

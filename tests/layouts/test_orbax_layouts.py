@@ -222,7 +222,23 @@ def test_each_optimizer_has_the_weights_nearest_to_it() -> None:
 )
 def test_a_layer_that_is_named_as_a_field_is_none(layers: tuple[str, ...]) -> None:
     """A variational autoencoder's `mu`, and what accumulates its gradients."""
-    assert optimizers(*layers) == {}
+    assert not any(optimizers(*layers).values())
+
+
+@pytest.mark.parametrize(
+    ("leaves", "told"),
+    [
+        (("opt_state/1/max_dist/w", "opt_state/1/init_params/w"), ["2 arrays lie under opt_state, in no state"]),
+        (("a/optimizer/state/param_states/w/grad_ema", "a/optimizer/target/w"), ["an array lies under a/optimizer,"]),
+        (("opt_state/1/count",), []),
+        (("params/opt_head/w", "optic/w", "text/w"), []),
+    ],
+)
+def test_what_lies_under_an_optimizer_s_name_is_not_called_weights(leaves: tuple[str, ...], told: list[str]) -> None:
+    """A state of a kind that is not known is still one; a counter alone, and a layer's name, are none."""
+    states = optimizer_states(Made(*leaves, "params/w"))
+    assert [str(s.absence)[: len(t)] for s, t in zip(states, told, strict=True)] == told
+    assert all(state.rule == "unknown" for state in states)
 
 
 def test_flax_nnx_variables_are_those_of_their_arrays() -> None:
@@ -385,5 +401,5 @@ def test_states_without_a_rule_are_shown(fields: str, slots: list[str]) -> None:
     """Of optax' other optimizers: what they keep of each parameter, and that no rule is known."""
     leaves = [f"opt_state/0/{field}" for field in fields.split()]
     states = optimizer_states(Made(*leaves, "params/w", empty=("opt_state/1",)))
-    assert [list(s.parameters["w"].found.slots) for s in states] == ([slots] if slots else [])
+    assert [list(p.found.slots) for s in states for p in s.parameters.values()] == ([slots] if slots else [])
     assert all(state.rule == "unknown" for state in states)

@@ -70,6 +70,7 @@ class ChosenRun:
             return frame
         names = frame["parameter"]
         is_chosen = {name: self._selection.has(name) for name in names.unique()}  # many rows, few names
-        chosen: DataFrame = frame if all(is_chosen.values()) else frame[names.map(is_chosen).astype(bool)]
-        rows: DataFrame = chosen.reset_index(drop=True)
+        if all(is_chosen.values()):
+            return frame
+        rows: DataFrame = frame[names.map(is_chosen).astype(bool)].reset_index(drop=True)
         return rows

@@ -62,13 +62,16 @@ def frame(
     return table
 
 
-def _table(columns: Mapping[str, Column | Sequence[object] | ExtensionArray]) -> DataFrame:
-    """Return a frame of these columns; in texts that pandas can't hold, halves of surrogate pairs are escaped."""
+def _table(columns: Mapping[str, Column | Sequence[object] | ExtensionArray], *, is_shared: bool = False) -> DataFrame:
+    """Return a frame of these columns; in texts that pandas can't hold, halves of surrogate pairs are escaped.
+
+    `is_shared`: the frame, which nobody may change then, holds the arrays themselves and no copy of them.
+    """
     import pandas as pd
 
     table: DataFrame
     try:
-        table = pd.DataFrame(columns)
+        table = pd.DataFrame(columns, copy=not is_shared)
     except UnicodeEncodeError:
         encoded = {
             name: [encodable(cell) if isinstance(cell, str) else cell for cell in column]
@@ -89,13 +92,15 @@ def _joined(
     analyses: RunColumns,
     columns_of: Callable[[RunColumns, OptimizerColumns], Mapping[str, Column | ExtensionArray]],
     names: tuple[str, ...],
+    *,
+    is_shared: bool = False,
 ) -> DataFrame:
-    """The optimizers' columns, one below the other."""
+    """The optimizers' columns, one below the other; `is_shared` as in `_table`."""
     import pandas as pd
 
     each = [columns_of(analyses, optimizer) for optimizer in analyses.optimizers.values()]
     joined = {n: _one_below_the_other([c[n] for c in each]) for n in names}
-    table, steps = _table(joined), np.asarray(joined["step"])
+    table, steps = _table(joined, is_shared=is_shared), np.asarray(joined["step"])
     table["step"] = pd.array(np.where(steps < 0, 0, steps).astype(np.int64), dtype="Int64")
     table.loc[steps < 0, "step"] = pd.NA
     return table
@@ -179,19 +184,20 @@ def _parameters(analyses: RunColumns, drawn: Collection[str] | None = None) -> D
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column | ExtensionArray]:
         variables = optimizer.variables
         row, column = np.nonzero(optimizer.present)
+        is_full = len(row) == optimizer.present.size
         found = _head(analyses, optimizer, row, column, spread)
         found |= {
             v.name: spread(variables[v.name] if v.name in variables else _blank(v, len(analyses)), row)
             for v in of_checkpoint
         }
         found |= {name: spread(variables[name], column) for name in _OF_PARAMETER}
-        found |= {name: variables[name][row, column] for name in metrics}
+        each = {name: variables[name] for name in metrics}
         for variable, labels in quantiles.items():
-            values = variables[variable][row, column] if labels else np.empty(0)
-            found |= {label: values[:, i] for i, label in labels.items()}
-        return found
+            values = variables[variable] if labels else np.empty(0)
+            each |= {label: values[..., i] for i, label in labels.items()}
+        return found | {name: values.reshape(-1) if is_full else values[row, column] for name, values in each.items()}
 
-    table = _joined(analyses, columns, names)
+    table = _joined(analyses, columns, names, is_shared=drawn is not None)
     table["effective_lr_is_relative"] = table["effective_lr_is_relative"].to_numpy() == 1
     return table
 

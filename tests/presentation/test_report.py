@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from support.frames_for_plots import make_frames
 
+import ckpt_inspect
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.findings.finding import Finding
@@ -255,3 +256,13 @@ def test_names_of_files_are_short_whatever_the_optimizer_is_called() -> None:
     slugs = file_slugs(["o" * 3000 + "1", "o" * 3000 + "2", "o" * 3000 + "1"])
     assert len(set(slugs)) == 3
     assert max(map(len, slugs)) < 100
+
+
+def test_a_report_changes_nothing_of_the_run(tmp_path: Path) -> None:
+    """Frames that are drawn hold the run's own arrays; after all figures those have the same values as before."""
+    run = ckpt_inspect.analyze(sorted((Path(__file__).parents[2] / "fixtures" / "digits").glob("*.keras")))
+    (optimizer,) = run.optimizers.values()
+    before = {name: values.copy() for name, values in optimizer.variables.items()}
+    ckpt_inspect.write_report(run, tmp_path, figures=["all"])
+    for name, values in before.items():
+        np.testing.assert_array_equal(optimizer.variables[name], values, err_msg=name)

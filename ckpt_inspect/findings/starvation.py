@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
+from ckpt_inspect.findings.roles import kernels_beside
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import counted, figure, percent
 
@@ -33,23 +34,37 @@ STARVED_TENSORS = Kind(
 STARVED = Kind(
     id="starved-elements",
     title="Elements that get no gradient any more",
-    severity=Severity.INFO,
-    condition="In at least the share starved of a tensor's sampled elements v2 = β2^k·v1 to rounding over the last k "
-    "updates, with k >= 10 and β2^(-k/2) >= starved_inflation, and v is small enough to show gradients of m's size.",
+    severity=Severity.WARNING,
+    condition="Many of a tensor's sampled elements (the share starved) got no gradient in the last k updates: v2 = "
+    "β2^k·v1 to rounding, with k >= 10 and β2^(-k/2) >= starved_inflation, and v is small enough to show gradients of "
+    "m's size. A bias shows which of its layer's units are dead by now. It is a warning if at least dead_units of them "
+    "are, or twice that of 16 sampled ones.",
     why="These elements got no gradient all that time (dead units, rare tokens). Meanwhile E grows like β2^(-k/2), so "
     "that the next gradient moves them too far.",
     action="Look for units that died. For rare tokens use LazyAdam, which leaves rows without a gradient alone, or a "
     "smaller β2",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
-    thresholds=("starved", "starved_inflation"),
+    thresholds=("starved", "starved_inflation", "dead_units"),
     metrics=("second_moment_sample", "effective_lr_sample"),
 )
 
 KINDS = (STARVED_TENSORS, STARVED)
 
+_DIED = (
+    "Lower the learning rate of the next run: one step that is too large can push units to where they are never on. A "
+    "leaky activation lets such units recover"
+)
+
 _SMALLEST_MOMENT = 1e-30
 """First moments below this may be what rounding leaves of larger ones: float32's smallest numbers stay where they are.
 """
+
+_DOUBT = 2
+"""Times the share of a layer's units that must be dead where only 16 were sampled: a quarter of the units is half of
+such samples once in 40 layers."""
+
+_ALL = 0.97
+"""Share of sampled units that are all of them, as far as 16 samples tell."""
 
 _VISIBLE = 0.01
 """Share of the mean square of m that a gradient's square is expected to have at least."""
@@ -63,7 +78,8 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     get no gradient, with the first one since which they got none."""
     starved = starved_in(history, thresholds)
     if whole := starved.tensors:
-        interval = _longest(history, whole)
+        places = set(whole.places)
+        interval = _longest(history, whole.interval, lambda longer: places <= set(_whole(history, longer)))
         before, after = (history.row("second_moment_mean", row) for row in (interval.before, interval.after))
         yield history.finding(
             STARVED_TENSORS,
@@ -77,18 +93,59 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 for i in whole.places[:MOST_EVIDENCE]
             ],
         )
-    if some := starved.elements:
-        shares, interval = starved.shares, some.interval
-        named = history.named(some.places, [percent(shares[i]) for i in some.places])
-        yield history.finding(
-            STARVED,
-            f"No gradient has reached many of the sampled elements of {history.counted(some.places)} "
-            f"{_since_when(history, interval)}: {named}",
-            thresholds,
-            rows=(interval.before, interval.after),
-            parameters=some.places,
-            evidence=[history.evidence(interval.after, i, starved=shares[i]) for i in some.places[:MOST_EVIDENCE]],
-        )
+    if starved.elements:
+        yield _of_elements(history, thresholds, starved.elements, starved.shares)
+
+
+def _of_elements(history: History, thresholds: Thresholds, some: Places, shares: Floats) -> Finding:
+    """Return the finding about tensors of which many elements get no gradient: first of layers whose units died."""
+    dead = _dead_units(history, thresholds, some, shares)
+    layers = [i for i in some.places if i in dead]
+    others = [i for i in some.places if i not in dead]
+    interval = some.interval
+    if layers:
+        interval = _longest(history, interval, lambda i: bool((_starved_shares(history, i) >= shares)[layers].all()))
+    named = history.named(others, [percent(shares[i]) for i in others])
+    since = _since_when(history, interval)
+    title = f"No gradient has reached many of the sampled elements of {history.counted(others)} {since}: {named}"
+    if layers:
+        units = ", ".join(_units_text(history, i, dead[i]) for i in layers[:MOST_NAMED])
+        more = f" and units of {counted(len(layers) - MOST_NAMED, 'more layer')}" if len(layers) > MOST_NAMED else ""
+        besides = f"; nor many of the sampled elements of {history.counted(others)}: {named}" if others else ""
+        title = f"No gradient has reached {units}{more} {since}{besides}"
+    places = layers + others
+    return history.finding(
+        STARVED,
+        title,
+        thresholds,
+        rows=(interval.before, interval.after),
+        parameters=places,
+        evidence=[
+            history.evidence(interval.after, i, starved=shares[i], dead_units=dead.get(i))
+            for i in places[:MOST_EVIDENCE]
+        ],
+        severity=Severity.WARNING if layers else Severity.INFO,
+        action=_DIED if layers else "",
+    )
+
+
+def _dead_units(history: History, thresholds: Thresholds, some: Places, shares: Floats) -> dict[int, float]:
+    """Return the share of its layer's units that get no gradient, by the places of biases of which enough are so; those
+    that never got one are among them."""
+    kernels, untouched = kernels_beside(history), np.nan_to_num(history.row("untouched", some.interval.after))
+    dead = {i: min(float(shares[i] + untouched[i]), 1.0) for i in some.places if kernels[i]}
+    is_part = history["size"] > history["sample_index"].shape[1]
+    return {i: each for i, each in dead.items() if each >= thresholds.dead_units * (_DOUBT if is_part[i] else 1)}
+
+
+def _units_text(history: History, bias: int, share: float) -> str:
+    """Return how many of a layer's units that is: `4 of the 10 units of third`, or by a sample of them a share."""
+    size = int(history["size"][bias])
+    is_part = size > history["sample_index"].shape[1]
+    many = str(round(share * size))
+    if is_part:  # large gradients before can hide that there are none by now
+        many = "about all" if share >= _ALL else f"at least about {percent(round(share, 2))}"
+    return f"{many} of the {counted(size, 'unit')} of {history.parameters[bias].rpartition('/')[0]}"
 
 
 def _since_when(history: History, interval: Interval) -> str:
@@ -155,17 +212,17 @@ def _whole(history: History, interval: Interval) -> list[int]:
     return worst_first(is_starved, history["size"].astype(np.float64))
 
 
-def _longest(history: History, whole: Places) -> Interval:
-    """Return the longest interval up to the same checkpoint in which these tensors got no gradient either: what holds
-    of one holds of all shorter ones."""
-    every, places = Intervals(history), set(whole.places)
+def _longest(history: History, shorter: Interval, holds: Callable[[Interval], bool]) -> Interval:
+    """Return the longest interval up to the same checkpoint in which something holds as well: what holds of one holds
+    of all shorter ones."""
+    every = Intervals(history)
 
-    def holds(before: int) -> bool:
-        longer = every.between(before, whole.interval.after)
-        return longer is not None and places <= set(_whole(history, longer))
+    def holds_from(before: int) -> bool:
+        longer = every.between(before, shorter.after)
+        return longer is not None and holds(longer)
 
-    first = bisect_left(range(whole.interval.before), True, key=holds)
-    return every.between(first, whole.interval.after) or whole.interval
+    first = bisect_left(range(shorter.before), True, key=holds_from)
+    return every.between(first, shorter.after) or shorter
 
 
 def _still_moving(history: History, interval: Interval) -> Bools:
@@ -185,12 +242,13 @@ def _starved_shares(history: History, interval: Interval) -> Floats:
     floor = before * interval.factor
     is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(after)
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.abs(after / floor - 1)
-    # Ordinary gradients, of about m's size, must be seen beside what is left of v, or their absence says nothing
-    squares: Floats = np.nan_to_num(history.row("first_moment_rms", interval.after)) ** 2
-    visible = _VISIBLE * (1 - interval.factor) * squares[:, None]
-    is_telling &= ~_still_moving(history, interval)[:, None] | (floor * interval.tolerance < visible)
-    starved = is_telling & (excess <= interval.tolerance)
+        is_left = is_telling & (np.abs(after / floor - 1) <= interval.tolerance)
     sampled = np.maximum((history["sample_index"] >= 0).sum(axis=1), 1)
+    # Ordinary gradients must be seen beside what is left of v, or their absence says nothing. They are of about m's
+    # size in the elements that have any: of those whose v only decayed m has nothing left
+    moving = np.maximum(1 - is_left.sum(axis=1) / sampled, 1 / history["sample_index"].shape[1])
+    squares: Floats = np.nan_to_num(history.row("first_moment_rms", interval.after)) ** 2 / moving
+    visible = _VISIBLE * (1 - interval.factor) * squares[:, None]
+    starved = is_left & (~_still_moving(history, interval)[:, None] | (floor * interval.tolerance < visible))
     shares: Floats = starved.sum(axis=1) / sampled
     return shares

@@ -43,7 +43,9 @@ class Thresholds:
         0.1, "share of a tensor's elements with v = 0, besides its untouched rows", _OURS + "one in ten"
     )
     dead_units: float = _threshold(
-        0.5, "share of a layer's units without any gradient from which that is a warning", _OURS + "half of the layer"
+        0.25,
+        "share of a layer's units without a gradient from which that is a warning",
+        _OURS + "a quarter of the layer",
     )
     lost_in_rounding: float = _threshold(
         0.5, "share of a tensor's elements with 0 < |Δ| < ½ ulp(θ)", _OURS + "half of the tensor"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ckpt_inspect.findings.arithmetic import are_lost, has_small_gradients
-from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.roles import are_biases
 from ckpt_inspect.findings.thresholds import Thresholds
@@ -19,8 +19,10 @@ TOO_LARGE = Kind(
     id="updates-too-large",
     title="Updates too large for the weights",
     severity=Severity.WARNING,
-    condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes that is not a bias; "
-    "unless the threshold is given, not in the first 1/(1-β1) updates (10), where m has averaged too few gradients.",
+    condition="The last update is large beside the weights, ‖Δ‖/‖θ‖ > update_to_weight_max, in a tensor of two or more "
+    "axes that is not a bias; or it was so in two or more checkpoints of the newer half of the run, at no higher "
+    "learning rate than the newest. Unless the threshold is given, not in the first 1/(1-β1) updates (10), where m has "
+    "averaged too few gradients.",
     why="At 1 % a step, a hundred steps replace the weights: such a layer trains noisily, or diverges.",
     action="Lower the learning rate, or that of these layers. Early in a warm-up, or with weights near 0, it may pass "
     "by itself",
@@ -93,6 +95,8 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
         places = worst_first(mask & has_axes, badness)
         if kind is TOO_LARGE and is_early:
             continue
+        if kind is TOO_LARGE and not places:
+            yield from _large_now_and_then(history, thresholds, has_axes)
         if places:
             rows = _rows_beyond(history, kind, places, limit)
             since = _since(history, rows, len(places))
@@ -103,9 +107,47 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
                 thresholds,
                 rows=rows,
                 parameters=places,
-                evidence=history.tensor_evidence(-1, places, "update_to_weight", "update_rms", "weight_rms"),
+                evidence=history.tensor_evidence(-1, places, *_EVIDENCE),
             )
 
+
+_AGAIN = 2
+"""Checkpoints in which updates were too large, from which on it is no accident."""
+
+
+def _large_now_and_then(history: History, thresholds: Thresholds, has_axes: Bools) -> Iterator[Finding]:
+    """Find updates that were too large in the newer half of the run, though not in the newest checkpoint."""
+    limit = thresholds.update_to_weight_max
+    count = len(history)
+    start = max((count + 1) // 2, count - _MOST_BACK)
+    if count - start < _AGAIN:
+        return
+    (ratios,) = history.between(("update_to_weight",), start, count)
+    rates: Floats = history["learning_rate"][start:]
+    is_settled = "update_to_weight_max" in thresholds.given() or history["step"][start:] > _early_updates(history)
+    is_comparable = is_settled & ~(rates > rates[-1] * (1 + 1e-6))
+    beyond = np.where(is_comparable[:, None] & has_axes & (ratios > limit), ratios, 0.0)
+    rows = np.flatnonzero(beyond.any(axis=1))
+    if len(rows) < _AGAIN:
+        return
+    largest = beyond.max(axis=0)
+    places, at = worst_first(largest > 0, largest), start + beyond.argmax(axis=0)
+    told = [f"{figure(largest[i])} in {history.checkpoints[int(at[i])]}" for i in places[:MOST_NAMED]]
+    yield history.finding(
+        TOO_LARGE,
+        f"‖Δ‖/‖θ‖ of the last update was above {setting(limit)} in {len(rows)} of the newest {count - start} "
+        f"checkpoints, but not in the last, biases aside: {history.named(places, told)}{_of_rate(history)}",
+        thresholds,
+        rows=(start + rows).tolist(),
+        parameters=places,
+        evidence=[
+            history.evidence(int(at[i]), i, **{n: float(history.row(n, int(at[i]))[i]) for n in _EVIDENCE})
+            for i in places[:MOST_EVIDENCE]
+        ],
+    )
+
+
+_EVIDENCE = ("update_to_weight", "update_rms", "weight_rms")
 
 _MOST_BACK = 1000
 """The most rows that are searched for the onset; if the first of them qualifies, no onset is reported."""
@@ -139,8 +181,13 @@ def _is_early(history: History) -> bool:
     Until m has averaged many gradients, they all point one way: the update is up to α in every element, several times
     what it is later, and the weights are as small as they were initialised.
     """
-    step, beta_1 = int(history.newest("step")), float(history.newest("beta_1"))
-    return 0 <= step <= 1 / (1 - (beta_1 if 0 <= beta_1 < 1 else 0.9))
+    return 0 <= int(history.newest("step")) <= _early_updates(history)
+
+
+def _early_updates(history: History) -> float:
+    """Return 1/(1-β1), of the newest checkpoint."""
+    beta_1 = float(history.newest("beta_1"))
+    return 1 / (1 - (beta_1 if 0 <= beta_1 < 1 else 0.9))
 
 
 def _of_rate(history: History) -> str:

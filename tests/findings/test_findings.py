@@ -680,6 +680,54 @@ def test_updates_that_were_too_large_in_between_are_counted(tmp_path: Path) -> N
     assert found.title.endswith("; one of them was in 2 of 3 checkpoints, first in m-20.h5 (step 20)")
 
 
+def test_updates_that_are_too_large_now_and_then_are_found(tmp_path: Path) -> None:
+    """In two checkpoints of the newer half, at a rate that still holds; one may be an accident."""
+    for names, is_found in ((("m-120.h5",), False), (("m-120.h5", "m-160.h5"), True)):
+        folder = tmp_path / str(len(names))
+        folder.mkdir()
+        run = AdamRun(learning_rate=1e-5)
+        for step in range(20, 201, 20):
+            run.train(20).save(folder / f"m-{step}.h5")
+            if f"m-{step}.h5" in names:  # as a spike of gradients in one layer leaves it
+                weights, run.weights["second/kernel"] = run.weights["second/kernel"], np.full((30, 30), 1e-6)
+                run.save(folder / f"m-{step}.h5")
+                run.weights["second/kernel"] = weights
+        found = [f for f in findings_of(analyze(folder)) if f.id == "updates-too-large"]
+        assert bool(found) == is_found
+    assert found[0].steps == (120, 160) and found[0].parameters == ("second/kernel",)
+    assert "above 0.01 in 2 of the newest 5 checkpoints, but not in the last" in found[0].title
+
+
+def test_units_that_died_are_a_warning(tmp_path: Path) -> None:
+    """By a layer's bias: of 10 units each is seen, of 30 a sample, which must show twice the share."""
+    layers = (("third/bias", 4, "warning"), ("first/bias", 20, "warning"), ("first/bias", 8, "info"))
+    for name, dead, severity in layers:
+        layer = name.partition("/")[0]
+        folder = tmp_path / f"{layer}-{dead}"
+        folder.mkdir()
+        run = AdamRun().train(200)
+        run.save(folder / "m-200.h5")
+        for step in (400, 600):
+            run.train(200, _dead(layer, dead)).save(folder / f"m-{step}.h5")
+        found = the("starved-elements", findings_of(analyze(folder), starved=0.1))
+        assert found.severity.word == severity
+        if severity == "warning":
+            assert f"units of {layer} in the 400 updates since m-200.h5" in found.title
+            assert found.parameters[0] == name and found.evidence[0].figures["dead_units"] >= 0.4
+
+
+def _dead(layer: str, units: int) -> Gradient:
+    """Noise, but no gradient for the first units of a layer."""
+
+    def gradient(variable: str, weight: Array, rng: np.random.Generator) -> Array:
+        g = noise(variable, weight, rng)
+        if variable.startswith(f"{layer}/"):
+            g[..., :units] = 0
+        return g
+
+    return gradient
+
+
 def test_units_that_are_dead_are_counted(tmp_path: Path) -> None:
     """By their biases: of half a layer or more it is a warning, and of fewer a remark."""
     for dead, severity in ((2, "info"), (3, "warning")):

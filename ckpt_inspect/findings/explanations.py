@@ -138,10 +138,9 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "path_elements": (
         "elements of the tensor that were followed",
-        "With 16 elements a displacement is right within about 20 %. Where checkpoints are compared to infer what no "
-        "file holds, the elements compared are "
-        "followed, up to a million in all; elsewhere, and after the first 512 checkpoints of a run, at most 16 of each "
-        "tensor.",
+        "With 16 elements a displacement is mostly right within a third, and far too small where few units move. Where "
+        "checkpoints are compared to infer what no file holds, the elements compared are followed, up to a million in "
+        "all; elsewhere, and after the first 512 checkpoints of a run, at most 16 of each tensor.",
         "which elements are looked at is decided by the tensor's size alone",
     ),
     "update_rms": (

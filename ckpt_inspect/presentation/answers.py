@@ -150,15 +150,27 @@ def _moved(asked: Asked) -> Iterator[str]:
             share = distances[-1] / s.values("weight_rms")[first, at]
         own = share[np.isfinite(share)]
         if own.size and own.any():
-            middle = float(f"{float(np.median(own)):.1g}")  # 16 elements of a tensor tell no more
-            far = f"roughly {whole(middle)} times" if middle >= _TIMES else f"roughly {percent(middle)} of"
+            estimate = _estimate(s, at, "it" if own.size == 1 else "each")
+            middle = float(f"{float(np.median(own)):.{1 if estimate else 2}g}")
+            far = f"about {figure(middle, 2)} times" if middle >= _TIMES else f"about {percent(middle)} of"
             its = "its" if own.size == 1 else "their"
-            who, how = ("it", "") if own.size == 1 else ("each", " (median)")
-            yield (
-                f"{asked.of(s.optimizer)}{_tensors(own.size, s, at)} moved by {far} {its} norm since {when}{how}, "
-                f"estimated from some elements of {who}."
-            )
+            how = "" if own.size == 1 else " (median)"
+            told = f"{_tensors(own.size, s, at)} moved by {far} {its} norm since {when}{how}."
+            yield asked.of(s.optimizer) + " ".join(filter(None, [told, estimate]))
 
+
+def _estimate(s: OptimizerSeries, at: NDArray[np.intp], who: str) -> str:
+    """How roughly it is known how far the weights moved, in a sentence; empty if that is known well."""
+    counts, sizes = s.newest_values("path_elements")[at], s.newest_values("size")[at]
+    if ((counts >= sizes) | (counts >= _ENOUGH)).all():
+        return ""
+    some = "some" if np.isnan(counts).all() else whole(np.nanmin(counts))
+    return f"That is a rough estimate from {some} elements of {who}, mostly within a factor of 2."
+
+
+_ENOUGH = 256
+"""Elements of a tensor from which on a distance is reported without doubt. Of 16, measured on seven small runs, nine
+distances of ten are 0.5 to 1.7 times what they should be, and down to 0.1 times where few units are alive."""
 
 _TIMES = 3
 """From here on how far weights moved is told as a multiple of their norm."""
@@ -178,7 +190,7 @@ def _speed(asked: Asked) -> Answer:
     large, small = asked.found("updates-too-large"), asked.found("updates-too-small")
     jumped = asked.found("weights-jumped")
     if large or small:
-        word = "Both" if large and small else "Too large" if large else "Too small"
+        word = "Both" if large and small else _word_of_large(asked, large) if large else "Too small"
         return Answer(question, word, _told([*large, *small, *jumped], with_since=True), "look", metrics)
     text, ratios = " ".join(pace({s.optimizer: update_ratios(s) for s in asked.series})), _known_ratios(asked)
     if asked.is_contradicted:
@@ -198,7 +210,30 @@ def _speed(asked: Asked) -> Answer:
     if ratios.max() < SLOW:
         return Answer(question, "They are very small", text, "look", metrics)
     is_usual = bool(((ratios >= SLOW) & (ratios <= FAST)).all())
+    text = " ".join([text, *_once_fast(asked)])
     return Answer(question, "No" if is_usual else "Mostly no", text, "good", metrics)
+
+
+def _once_fast(asked: Asked) -> Iterator[str]:
+    """When the last update of a weight matrix was large beside it, though the newest are not, in a sentence."""
+    for s in asked.series:
+        at = _matrices(s)
+        ratios = s.values_of_line("update_to_weight", asked.segments)[:, at]
+        rows = np.flatnonzero((ratios > FAST).any(axis=1))
+        if rows.size and rows[-1] < len(ratios) - 1:
+            last = int(rows[-1])
+            name = s.parameters[int(at[int(np.nanargmax(ratios[last]))])]
+            where = f"{asked.checkpoints[int(s.indices[last])]}{_step_text(s, last)}"
+            yield f"{asked.of(s.optimizer)}Before, it was above {percent(FAST)}, last in {where}: {name}."
+
+
+def _step_text(s: OptimizerSeries, place: int) -> str:
+    return f" (step {whole(s.steps[place])})" if np.isfinite(s.steps[place]) else ""
+
+
+def _word_of_large(asked: Asked, large: Sequence[Finding]) -> str:
+    newest = asked.checkpoints[-1]
+    return "Too large" if any(newest in f.checkpoints for f in large) else "Now and then too large"
 
 
 def _fast_vectors(asked: Asked) -> Iterator[str]:
@@ -319,8 +354,8 @@ def _where_broken(asked: Asked) -> str:
 def _at_step(asked: Asked, place: int) -> str:
     for s in asked.series:
         at = np.flatnonzero(s.indices == place)
-        if at.size and np.isfinite(s.steps[at[0]]):
-            return f" (step {whole(s.steps[at[0]])})"
+        if at.size and (text := _step_text(s, int(at[0]))):
+            return text
     return ""
 
 
@@ -369,10 +404,10 @@ def _dead(asked: Asked) -> Answer:
     question, metrics = "Are there dead units, or layers that get no gradient?", ("untouched", "untouched_rows")
     whole, rows = asked.found("untouched-tensors", "starved-tensors"), asked.found("untouched-rows")
     untouched, starved = asked.found("untouched-elements"), asked.found("starved-elements")
-    if found := [*whole, *untouched, *rows, *starved]:
+    if found := sorted([*whole, *untouched, *rows, *starved], key=lambda f: -f.severity):
         is_serious = any(f.severity > Severity.INFO for f in found)
         tone: Tone = "look" if is_serious else "good"
-        units = any("dead_units" in e.figures for f in untouched for e in f.evidence)
+        units = any("dead_units" in e.figures for f in [*untouched, *starved] for e in f.evidence)
         word = "Yes" if whole or is_serious else "Some units" if units else "Some elements" if untouched else ""
         word = word or ("Some rows" if rows else "Many elements")
         return Answer(question, word, _told(found), tone, metrics)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 DRAWN = frozenset({
     "effective_lr_q05", "effective_lr_q25", "effective_lr_median", "effective_lr_q75", "effective_lr_q95",
     "update_rms", "relative_update_rms", "update_to_weight", "weight_rms", "signal_to_noise", "nonfinite", "untouched",
-    "epsilon_dominated", "lost_in_rounding", "path_distance", "window_displacement", "window_gradient_rms",
-    "window_gradient_rms_low", "window_gradient_rms_high",
+    "epsilon_dominated", "lost_in_rounding", "path_distance", "path_elements", "window_displacement",
+    "window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high",
 })  # fmt: skip
 """Of a parameter's figures those that a report shows."""
 

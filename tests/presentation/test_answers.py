@@ -45,8 +45,9 @@ def test_a_healthy_run_has_short_answers() -> None:
     ]  # fmt: skip
     assert {a.tone for a in found} == {"good"}
     assert found[LEARNING].text == (
-        "The 2 weight matrices moved by roughly 20 % of their norm since the first checkpoint (median), estimated from "
-        "some elements of each. The last update changed 4 of 4 tensors. Checkpoints don't say whether the loss falls."
+        "The 2 weight matrices moved by about 20 % of their norm since the first checkpoint (median). That is a rough "
+        "estimate from some elements of each, mostly within a factor of 2. The "
+        "last update changed 4 of 4 tensors. Checkpoints don't say whether the loss falls."
     )
     assert "the step goes from 100 to 300 and never falls" in found[RESUME].text
 
@@ -118,7 +119,8 @@ def test_an_unknown_rate_is_named_as_what_is_missing() -> None:
 def test_findings_answer_before_figures() -> None:
     """Which layers, since when, and whether steps, ε or dead units are the matter."""
     ids = ("updates-too-large", "epsilon-dominated", "untouched-tensors")
-    found = asked(healthy(), [make_finding(each, ["dense/kernel", "dense/bias"]) for each in ids])
+    of_newest = [replace(make_finding(each, ["dense/kernel", "dense/bias"]), checkpoints=("ckpt-2",)) for each in ids]
+    found = asked(healthy(2), of_newest)
     assert found[SPEED].word == "Too large"
     assert found[EPSILON].word == found[DEAD].word == "Yes"
     assert found[LAYERS].word == "dense/kernel and 1 more"
@@ -197,6 +199,25 @@ def test_a_jump_outweighs_a_small_last_update() -> None:
     assert found.text.endswith("That of dense/bias is 8 % of its norm.")
 
 
+def test_updates_that_were_too_large_now_and_then_are_no_matter_of_the_newest() -> None:
+    """Of those that no finding names, the last one is named."""
+    found = asked(healthy(), [make_finding("updates-too-large", ["dense/kernel"])])[SPEED]
+    assert found.word == "Now and then too large"
+    frame = healthy()
+    frame.loc[(frame["checkpoint"] == "ckpt-1") & (frame["parameter"] == "dense/kernel"), "update_to_weight"] = 0.02
+    early = asked(frame)[SPEED]
+    assert early.word == "No"
+    assert early.text.endswith("Before, it was above 1 %, last in ckpt-1 (step 100): dense/kernel.")
+
+
+def test_units_that_died_outweigh_rows_that_were_never_reached() -> None:
+    """A warning comes first, whatever kind it is."""
+    rows = make_finding("untouched-rows", ["dense/kernel"])
+    found = asked(healthy(), [rows, make_finding("starved-elements", ["dense/bias"])])[DEAD]
+    assert (found.word, found.tone) == ("Yes", "look")
+    assert found.text.startswith("Elements that get no gradient any more")
+
+
 def test_updates_that_are_lost_in_rounding_change_nothing() -> None:
     """However far above 0 they are."""
     frame = healthy()
@@ -210,7 +231,15 @@ def test_how_far_weights_moved_is_told_beside_their_first_norm() -> None:
     frame.loc[frame["checkpoint"] == "ckpt-1", "path_distance"] = np.nan
     frame.loc[frame["checkpoint"] != "ckpt-1", "weight_rms"] *= 1000
     frame.loc[frame["checkpoint"] != "ckpt-1", "path_distance"] *= 1000
-    assert "moved by roughly 200 times their norm since ckpt-1 (median)" in asked(frame)[LEARNING].text
+    assert "moved by about 200 times their norm since ckpt-1 (median)" in asked(frame)[LEARNING].text
+
+
+@pytest.mark.parametrize(("followed", "estimate"), [(16, "a rough estimate from 16 elements"), (300, ""), (12, "")])
+def test_how_far_weights_moved_is_as_sure_as_its_sample(followed: int, estimate: str) -> None:
+    """Of few elements of a tensor it is rough; of many, or of all that it has, it is not."""
+    frame = healthy(path_elements=float(followed), size=12 if followed == 12 else 10_000)
+    text = asked(frame)[LEARNING].text
+    assert estimate in text and ("rough" in text) == bool(estimate)
 
 
 def test_what_changed_is_named_by_what_matters_most() -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from statistics import median
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.continuity import SPARE_UPDATES, Floor, StateCounts
@@ -170,7 +171,7 @@ def _judge(before: Stage, passage: Passage, reading: Reading) -> Iterator[Reason
         yield Reason(kinds.OTHER_PARAMETERS, passage.gone[0], what)
     if passage.updates is not None and passage.updates < 0:
         what = f"{who}: the counter fell from {steps[0]} to {steps[1]}" if None not in steps else f"{who}: it fell"
-        yield Reason(kinds.STEP_FELL, who, what)
+        yield Reason(kinds.STEP_FELL, who, f"{what}{_weights_told(passage, reading)}")
         return
     lost = _lost(before, passage, reading)
     replaced, elsewhere = _replaced(passage, reading), _elsewhere(passage, reading)
@@ -373,6 +374,26 @@ def _elsewhere(passage: Passage, reading: Reading) -> str:
         f"elsewhere, and moved farther than the learning rate allows ({worst}: by {large[worst].farthest:.3g}, of "
         f"{farthest:.3g} at most)"
     )
+
+
+_SAME = 0.9
+"""Cosine of the weights of two checkpoints above which they are the same training's."""
+
+
+def _weights_told(passage: Passage, reading: Reading) -> str:
+    """Say whether the weights go on where the counter fell; empty if neither is clear."""
+    matrices = {n for n, (_, after) in passage.parameters.items() if len(after.shape) > 1}
+    counts = [c for n, c in _counts_of(passage, reading).items() if n in matrices and c.elements >= _MANY]
+    cosines = [c.cosine for c in counts if c.cosine == c.cosine]
+    if not cosines:
+        return ""
+    middle = median(cosines)
+    angle = f"cosine {middle:.2g}" + (f", median of {counted(len(cosines), 'parameter')}" if len(cosines) > 1 else "")
+    if min(cosines) >= _SAME:
+        return f", and the weights are nearly those of before ({angle}): as when only the optimizer's state is lost"
+    if max(cosines) < _ELSEWHERE:
+        return f", and the weights are others as well ({angle}): as in a folder of two trainings"
+    return ""
 
 
 def _farthest(passage: Passage) -> float:

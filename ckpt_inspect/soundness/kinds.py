@@ -220,8 +220,10 @@ STEP_FELL = Kind(
     title="Counter is behind the one before",
     severity=Severity.CRITICAL,
     condition="The optimizer's counter is smaller than in the checkpoint before.",
-    why="The training was resumed without the optimizer's state, these are two trainings, or the order is wrong.",
-    action="Restore the optimizer together with the model, or give the checkpoints in the order of training",
+    why="The training was resumed without the optimizer's state, these are two trainings, or the order is wrong. The "
+    "weights often tell which.",
+    action="Restore the optimizer together with the model; check two trainings separately, and the checkpoints of one "
+    "in their order",
     source="tensorflow/tensorflow#44670, keras-team/keras#16983",
 )
 MOMENTS_RESET = Kind(

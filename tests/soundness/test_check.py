@@ -220,6 +220,22 @@ def test_a_resume_that_lost_state(tmp_path: Path, between: Callable[[Run], None]
     assert not found.is_sound
 
 
+@pytest.mark.parametrize(
+    ("is_same", "told"),
+    [(True, "weights are nearly those of before (cosine 1)"), (False, "weights are others as well")],
+)
+def test_weights_tell_what_a_counter_that_fell_means(tmp_path: Path, is_same: bool, told: str) -> None:
+    """Whether one training lost its optimizer, or another one begins."""
+    shapes = {"dense/kernel": (12, 30), "dense/bias": (30,)}
+    run = Run(shapes=shapes).train(20)
+    one = save_bundle(run, tmp_path / "model.ckpt-1")
+    other = run if is_same else Run(seed=7, shapes=shapes)
+    start_anew(other)
+    two = save_bundle(other.train(5), tmp_path / "model.ckpt-2")
+    (reason,) = ci.check([one, two]).checkpoints[1].reasons
+    assert reason.id == "step-fell" and told in reason.text
+
+
 def test_a_resume_under_other_names_is_not_passed_over(tmp_path: Path) -> None:
     """A model that was built twice in a process has other names: two runs or one, which is said with what to do."""
     paths = sorted((RESUMES / "keras3-moments-lost").iterdir())

@@ -215,7 +215,7 @@ def test_explanations_as_a_document() -> None:
     """--json gives all that is known of the names."""
     document = json.loads(Answer("explain", "starved-elements", "--json").out)
     (explanation,) = document["explanations"]
-    assert explanation["severity"] == "info"
+    assert explanation["severity"] == "warning"
     assert [t["name"] for t in explanation["thresholds"]] == ["starved", "starved_inflation"]
 
 

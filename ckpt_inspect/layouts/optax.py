@@ -166,20 +166,30 @@ def _unread(tree: SavedTree) -> list[FoundOptimizer]:
 
 
 def _unknown(checkpoint: Checkpoint, root: Node) -> list[FoundOptimizer]:
-    """Return an optimizer without parameters for arrays that lie under an optimizer's name, but in no known state."""
-    own: dict[Path, list[str]] = {}
-    for path, tensor in root.leaves():
-        named = next((i for i, key in enumerate(path) if _is_name_of_optimizer(key)), None)
-        if named is not None and checkpoint.tensors[tensor].shape and not BESIDE_STATES.intersection(path[:-1]):
-            own.setdefault(path[: named + 1], []).append(tensor)
-    return [_without_states(path, tensors, _global_step(checkpoint, root, path)) for path, tensors in own.items()]
+    """Return an optimizer without parameters for whatever lies under an optimizer's name, but in no known state."""
+    own: dict[Path, int] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        waiting += reversed(node.children.values())
+        named = next((i for i, key in enumerate(node.path) if _is_name_of_optimizer(key)), None)
+        if named is None or node.children or BESIDE_STATES.intersection(node.path[:-1]):
+            continue
+        top = node.path[: named + 1]
+        if node.path == top and node.tensor is None:
+            continue
+        is_array = node.tensor is not None and bool(checkpoint.tensors[node.tensor].shape)
+        own[top] = own.get(top, 0) + is_array
+    return [_without_states(path, count, _global_step(checkpoint, root, path)) for path, count in own.items()]
 
 
-def _without_states(path: Path, tensors: Sequence[str], counter: str | None) -> FoundOptimizer:
-    arrays = "an array lies" if len(tensors) == 1 else f"{len(tensors)} arrays lie"
-    what = f"{arrays} under {'/'.join(path)}, in no state that is known here"
-    rule = RuleReading(UNKNOWN, "unknown", what)
-    return FoundOptimizer(_name_of(path), LAYOUT, OPTAX, rule, counter=counter, counted="global-step", absence=what)
+def _without_states(path: Path, count: int, counter: str | None) -> FoundOptimizer:
+    what, why = "no arrays lie", "as plain SGD keeps none"
+    if count:
+        what, why = "an array lies" if count == 1 else f"{count} arrays lie", "in no state that is known here"
+    told = f"{what} under {'/'.join(path)}, {why}"
+    rule = RuleReading(UNKNOWN, "unknown", told)
+    return FoundOptimizer(_name_of(path), LAYOUT, OPTAX, rule, counter=counter, counted="global-step", absence=told)
 
 
 def _is_name_of_optimizer(key: str) -> bool:

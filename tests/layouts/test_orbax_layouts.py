@@ -230,12 +230,13 @@ def test_a_layer_that_is_named_as_a_field_is_none(layers: tuple[str, ...]) -> No
     [
         (("opt_state/1/max_dist/w", "opt_state/1/init_params/w"), ["2 arrays lie under opt_state, in no state"]),
         (("a/optimizer/state/param_states/w/grad_ema", "a/optimizer/target/w"), ["an array lies under a/optimizer,"]),
-        (("opt_state/1/count",), []),
+        (("opt_state/1/count",), ["no arrays lie under opt_state, as plain SGD"]),
+        (("step",), []),
         (("params/opt_head/w", "optic/w", "text/w"), []),
     ],
 )
 def test_what_lies_under_an_optimizer_s_name_is_not_called_weights(leaves: tuple[str, ...], told: list[str]) -> None:
-    """A state of a kind that is not known is still one; a counter alone, and a layer's name, are none."""
+    """A state of a kind that is not known is still one, and so is one that holds nothing; a layer's name is none."""
     states = optimizer_states(Made(*leaves, "params/w"))
     assert [str(s.absence)[: len(t)] for s, t in zip(states, told, strict=True)] == told
     assert all(state.rule == "unknown" for state in states)
@@ -403,3 +404,11 @@ def test_states_without_a_rule_are_shown(fields: str, slots: list[str]) -> None:
     states = optimizer_states(Made(*leaves, "params/w", empty=("opt_state/1",)))
     assert [list(p.found.slots) for s in states for p in s.parameters.values()] == ([slots] if slots else [])
     assert all(state.rule == "unknown" for state in states)
+
+
+def test_a_state_that_holds_no_array_is_one() -> None:
+    """Plain SGD of optax keeps empty states alone; a state that was left out is none."""
+    (state,) = optimizer_states(Made("params/w", "step", empty=("opt_state/0", "opt_state/1")))
+    assert (state.name, state.step.value) == ("opt_state", 1)
+    assert state.absence == "no arrays lie under opt_state, as plain SGD keeps none"
+    assert optimizer_states(Made("params/w", "step", empty=("opt_state",))) == ()

@@ -103,5 +103,8 @@ def assumed_default(h: Hyperparameter, found: FoundOptimizer, is_assumed: bool =
     value = h.default_in(implementation) if is_assumed else None
     if value is None:
         return Sourced(None, "unknown", "not in the file")
+    kept = next((s for p in found.parameters for s in h.kept_as if s in p.slots), None)
+    if kept is not None and not implementation.always_keeps_momentum:
+        return Sourced(None, "unknown", f"not in the file; not {value:g}, the default, because there are slots {kept}")
     where = f"assumed: the default of this implementation ({implementation.id}); not in the file"
     return Sourced(bool(value) if h.is_flag else value, "default", where)

@@ -41,6 +41,9 @@ class Hyperparameter:
 
     starts: str = ""
     """Slot that starts from this value, in every element; empty: none."""
+    kept_as: tuple[str, ...] = ()
+    """Slots, as their file calls them, that are kept only if it isn't its default: by all but the implementations that
+    always keep them."""
     only_in: tuple[Implementation, ...] = ()
     """The implementations that have it; empty: all that have the rule."""
     not_in: tuple[Implementation, ...] = ()
@@ -127,6 +130,7 @@ MOMENTUM = Hyperparameter(
     "0: no momentum. Near 1, a step is about 1/(1-μ) new ones.",
     default=0.0,
     is_below_one=True,
+    kept_as=("momentum", "trace"),
 )
 
 COMMON = (LEARNING_RATE, BETA_1, BETA_2, EPSILON, WEIGHT_DECAY)

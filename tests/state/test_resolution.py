@@ -21,7 +21,15 @@ from ckpt_inspect.state.resolution import Resolved, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
 from ckpt_inspect.state.sources import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
+from ckpt_inspect.update_rules.implementations import (
+    CONTRIB,
+    KERAS1,
+    KERAS3,
+    OPTAX,
+    OPTIMIZER_V2,
+    TF1,
+    TFA,
+)
 from ckpt_inspect.update_rules.running_products import running_products
 
 DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
@@ -663,6 +671,15 @@ class TestHyperparametersOfARule:
         assert list(got) == ["learning_rate", "rho", "momentum", "centered", "epsilon", "weight_decay"]
         assert (got["rho"].value, got["rho"].source, got["rho"].where) == (0.75, "checkpoint", "rho")
         assert (got["momentum"].value, got["momentum"].source) == (0.5, "checkpoint")
+
+    @pytest.mark.parametrize(("slot", "implementation"), [("momentum", KERAS3), ("trace", OPTAX)])
+    def test_a_slot_that_a_default_has_not_refutes_it(self, slot: str, implementation: Implementation) -> None:
+        """Keras and optax keep a momentum only if there is one; TensorFlow 1 always does."""
+        parameters = (self._parameter("second_moment", slot),)
+        for who, value in ((implementation, None), (TF1, 0.0)):
+            got = _resolve(rule=self.RMSPROP, implementation=who, parameters=parameters).hyperparameters["momentum"]
+            assert (got.value, got.source) == (value, "unknown" if value is None else "default")
+            assert (f"slots {slot}" in got.where) is (value is None)
 
     def test_a_configuration_s_flag(self) -> None:
         """A flag is read as one, and a default of it as well."""

@@ -144,14 +144,15 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         return _unread(tree)
     root = _grown(tree)
     chains: dict[Path, list[State]] = {}
-    for state in _states(checkpoint, root):
+    states = tuple(_states(checkpoint, root))
+    for state in states:
         chains.setdefault(_chain_of(state.node.path), []).append(state)
     if not chains:
         return _unknown(checkpoint, root)
     names = [_name_of(path) for path in chains]
     return [
-        _read_optimizer(checkpoint, root, name, states, keeps_empty=bool(tree.empty))
-        for name, states in zip(unique_names(names), chains.values(), strict=True)
+        _read_optimizer(checkpoint, root, name, own, states, keeps_empty=bool(tree.empty))
+        for name, own in zip(unique_names(names), chains.values(), strict=True)
     ]
 
 
@@ -307,11 +308,13 @@ def _name_of(path: Path) -> str:
 
 
 def _read_optimizer(
-    checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State], keeps_empty: bool
+    checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State], every: Sequence[State], keeps_empty: bool
 ) -> FoundOptimizer:
+    """Read what one chain's `states` are, of `every` state in the tree."""
     main = max(states, key=lambda state: (bool(state.candidates), len(state.fields)))
-    injected, scalars = _injected(root, main.node.path)
-    after, outer = _links_after(root, main.node.path, states), _links_around(root, main.node.path, states)
+    known = (*states, *(state for state in every if state not in states and not _has_common(state, main)))
+    injected, scalars = _injected(root, main.node.path, known)
+    after, outer = _links_after(root, main.node.path, known), _links_around(root, main.node.path, known)
     links = [link for link in after if link != SCALARS]
     problems = list(_scaled(name, (len(after) - len(links)) + len(outer)))
     problems += _rounded(checkpoint, name, main)
@@ -348,17 +351,20 @@ def _global_step(checkpoint: Checkpoint, root: Node, path: Path) -> str | None:
     return next((node.tensor for node in steps if node is not None and _is_count(checkpoint, node)), None)
 
 
-def _injected(root: Node, path: Path) -> tuple[frozenset[str], dict[str, str]]:
+def _injected(root: Node, path: Path, known: Sequence[State]) -> tuple[frozenset[str], dict[str, str]]:
     """Return the names that `inject_hyperparams` injected around a state, and the keys of those that this package
-    has a name for; without a rate that what follows in an outer chain may scale."""
+    has a name for; without a rate that what follows in an outer chain may scale, and with none if the program's own
+    names stand beside them and several optimizers share them."""
     for depth in range(len(path), -1, -1):
         node = root.at(path[:depth])
         if node is None or HYPERPARAMS not in node.children or path[depth : depth + 1] != (INNER,):
             continue
         own = {key: leaf for key, leaf in node.children[HYPERPARAMS].children.items() if leaf.tensor is not None}
         scalars = {INJECTED[key]: leaf.tensor for key, leaf in own.items() if key in INJECTED and leaf.tensor}
-        if _links_after(root, path[:depth]):
+        if _links_after(root, path[:depth], known):
             scalars.pop("learning_rate", None)
+        if LABELLED in path[depth:] and not INJECTED.keys() >= own.keys():
+            scalars.clear()
         return frozenset(own), scalars
     return frozenset(), {}
 
@@ -369,7 +375,7 @@ def _scaled(name: str, count: int) -> Iterator[Problem]:
         many = "a link of a chain follows" if count == 1 else f"{count} links of chains follow"
         yield Problem(
             "updates-changed-later",
-            f"{name}: {many} its state that can scale its updates, by what is in no file",
+            f"{name}: {many} its state that can scale its updates, which is not followed here",
             "effective learning rates leave that out; give the learning rate as it is behind them",
             "info",
         )
@@ -395,13 +401,19 @@ def _is_half(kept: str, full: str) -> bool:
 
 def _links_after(root: Node, path: Path, states: Sequence[State] = ()) -> list[str]:
     """Return what follows a link in its chain: `empty` (stateless), `masked` (stateless under a mask), `schedule` (a
-    count alone), `scalars` (numbers alone) or `state`; without `states`, which are known."""
+    count alone), `scalars` (numbers alone) or `state`; without `states`, which are known, and links that hold them."""
     chain = root.at(path[:-1]) if path and INDEX.fullmatch(path[-1]) else None
     if chain is None:
         return []
     after = sorted((int(k), n) for k, n in chain.children.items() if INDEX.fullmatch(k) and int(k) > int(path[-1]))
-    known = {state.node.path for state in states}
-    return [_link(node) for _, node in after if node.path not in known]
+    known = [state.node.path for state in states]
+    return [_link(node) for _, node in after if not any(at[: len(node.path)] == node.path for at in known)]
+
+
+def _has_common(one: State, other: State) -> bool:
+    """Return whether two states are of one parameter at least: masks give each optimizer its own."""
+    mine, others = (next(iter(state.fields.values())) for state in (one, other))
+    return not mine.keys().isdisjoint(others)
 
 
 def _links_around(root: Node, path: Path, states: Sequence[State]) -> list[str]:

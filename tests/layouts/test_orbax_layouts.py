@@ -412,3 +412,27 @@ def test_a_state_that_holds_no_array_is_one() -> None:
     assert (state.name, state.step.value) == ("opt_state", 1)
     assert state.absence == "no arrays lie under opt_state, as plain SGD keeps none"
     assert optimizer_states(Made("params/w", "step", empty=("opt_state",))) == ()
+
+
+MASKED = ("opt_state/{}/inner_state/0/count", "opt_state/{}/inner_state/0/mu/{}", "opt_state/{}/inner_state/0/nu/{}")
+
+
+@pytest.mark.parametrize(("second", "rules"), [("b", ["adam", "adamw"]), ("a", ["unknown", "adamw"])])
+def test_an_optimizer_of_other_parameters_changes_no_updates(second: str, rules: list[str]) -> None:
+    """`chain(masked(adam), masked(adamw))`: each has its own, unless the masks overlap."""
+    leaves = [leaf.format(i, name) for i, name in ((0, "a"), (1, second)) for leaf in MASKED]
+    empty = ("opt_state/0/inner_state/1", "opt_state/1/inner_state/1", "opt_state/1/inner_state/2")
+    states = optimizer_states(Made(*leaves, "params/a", "params/b", empty=empty))
+    assert [state.rule for state in states] == rules
+    assert ["updates-changed-later" in [p.code for p in state.problems] for state in states] == [second == "a", False]
+
+
+def test_a_rate_that_several_optimizers_may_share_is_left_unknown() -> None:
+    """`learning_rate` beside `head_rate` around a multi_transform: nothing says which is whose."""
+    inner = [f"inner_states/{label}/inner_state/{leaf}" for label in "xy" for leaf in ("0/count", "0/mu/{}", "0/nu/{}")]
+    leaves = [f"opt_state/inner_state/{leaf.format(leaf.split('/')[1])}" for leaf in inner]
+    empty = tuple(f"opt_state/inner_state/inner_states/{label}/inner_state/1" for label in "xy")
+    for more, source in (((), "checkpoint"), (("opt_state/hyperparams/head_rate",), "unknown")):
+        made = Made(*leaves, *INJECTED[:1], *more, "params/x", "params/y", empty=empty)
+        made.tensors |= {name: TensorSpec(name, (), "float32") for name in (*INJECTED[:1], *more)}
+        assert [s.hyperparameters["learning_rate"].source for s in optimizer_states(made)] == [source] * 2

@@ -310,8 +310,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             "the model"
         )
     own = row if found[row].beta_2 == history.row("beta_2", row) else row - 1
-    if "inferred" in (told := history.quoted("beta_2", own)):
-        more += f"; β2 = {told}"
+    if "inferred" in (quoted := history.quoted("beta_2", own)):
+        more += f"; β2 = {quoted}"
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {beta_2}^"

@@ -877,6 +877,7 @@ def test_a_beta_2_that_was_read_is_not_called_assumed(tmp_path: Path) -> None:
     title = the("lineage-broken", findings_of(analyze(tmp_path))).title
     assert "v fell faster than 0.95^10" in title and "2 such pairs" in title
     assert "assumed" not in title and "at most" not in title
+    assert title.endswith("%) (2 such pairs in the run)")
 
 
 def test_nothing_is_computed_with_an_impossible_value(made: Callable[[str], Analyses]) -> None:

@@ -79,11 +79,19 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     if falls:
         a, b = falls[-1]
         weights = _weights_after(history, a, b)
+        origin = _origin(history, a, b) if weights == "carried on" else None
         start, stop = (f"{whole(history.step(row) or 0)} in {history.checkpoints[row]}" for row in (a, b))
+        told, action = _WEIGHTS_TOLD[weights], _WEIGHTS_ACTIONS.get(weights, "")
+        if origin is not None:
+            told = (
+                f", and the weights go on from there; the moments can have grown out of {history.at(origin)}: one "
+                "training that went back to it, or that was resumed without its optimizer's state"
+            )
+            action = f"Nothing, if the training went back to {history.checkpoints[origin]}. Otherwise: {action}"
         more = f" ({len(falls)} such falls in the run)" if len(falls) > 1 else ""
         yield history.finding(
             RESET,
-            f"The step fell from {start} to {stop}{_WEIGHTS_TOLD[weights]}{more}",
+            f"The step fell from {start} to {stop}{told}{more}",
             thresholds,
             rows=[row for pair in falls for row in pair],
             evidence=[
@@ -91,8 +99,27 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 for own in falls[-MOST_EVIDENCE:]
                 for row in own
             ],
-            action=_WEIGHTS_ACTIONS.get(weights, ""),
+            action=action,
         )
+
+
+def _origin(history: History, before: int, after: int) -> int | None:
+    """Return the checkpoint before a fall of the step that the state after it can have grown out of, the latest; None
+    if there is none. Moments that began anew may look like that as well, if they had time enough."""
+    now, intervals = history.row("second_moment_sample", after), Intervals(history)
+    for row in range(before - 1, max(before - 1 - _FARTHEST_BACK, -1), -1):
+        if history.step(row) == history.step(after) and _have_same_moments(history, row, after):
+            return row
+        interval = intervals.between(row, after)
+        if interval is None or not history.step(row):
+            continue
+        floor = history.row("second_moment_sample", row) * interval.factor
+        is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(now)
+        if np.count_nonzero(is_telling) < _FEWEST_WEIGHTS:
+            continue
+        if not (is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))).any():
+            return row
+    return None
 
 
 Weights = Literal["carried on", "others", ""]
@@ -111,6 +138,8 @@ _WEIGHTS_ACTIONS: Mapping[Weights, str] = {
 _FEWEST_WEIGHTS = 32
 """Sampled elements of weight matrices that it takes: the correlation of so many that don't depend on each other is
 within 0.35 of 0 (two standard deviations)."""
+_FARTHEST_BACK = 64
+"""Checkpoints before a fall of the step that are tried as what the training went back to."""
 _SAME, _OTHER = 0.9, 0.5
 """Correlations of the weights of two checkpoints, above which they are the same training's, and below which another's.
 """

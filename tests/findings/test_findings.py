@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -790,6 +791,23 @@ def test_weights_that_go_on_tell_of_a_resume(tmp_path: Path) -> None:
     )
     assert found.evidence[-1].figures["weights"] == "carried on"
     assert "folder of its own" not in found.action
+
+
+def test_a_training_that_went_back_to_a_checkpoint_is_not_said_to_have_lost_its_state(tmp_path: Path) -> None:
+    """The step fell to more than that of a checkpoint before, and second moments are nowhere less than it leaves."""
+    run = AdamRun().train(40)
+    run.save(tmp_path / "m-0.h5")
+    again = copy.deepcopy(run)
+    run.train(40).save(tmp_path / "m-1.h5")
+    again.train(20).save(tmp_path / "m-2.h5")
+    found = the("step-reset", findings_of(analyze(tmp_path)))
+    assert found.title.endswith(
+        "the moments can have grown out of m-0.h5 (step 40): one training that went back to it, or that was resumed "
+        "without its optimizer's state"
+    )
+    assert found.action.startswith("Nothing, if the training went back to m-0.h5. Otherwise: Restore the optimizer")
+    (tmp_path / "m-2.h5").write_bytes((tmp_path / "m-0.h5").read_bytes())
+    assert "out of m-0.h5 (step 40): one" in the("step-reset", findings_of(analyze(tmp_path))).title
 
 
 def test_other_weights_tell_of_two_trainings(tmp_path: Path) -> None:

@@ -108,8 +108,6 @@ def _origin(history: History, before: int, after: int) -> int | None:
     if there is none. Moments that began anew may look like that as well, if they had time enough."""
     now, intervals = history.row("second_moment_sample", after), Intervals(history)
     for row in range(before - 1, max(before - 1 - _FARTHEST_BACK, -1), -1):
-        if history.step(row) == history.step(after) and _have_same_moments(history, row, after):
-            return row
         interval = intervals.between(row, after)
         if interval is None or not history.step(row):
             continue

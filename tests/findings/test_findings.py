@@ -806,8 +806,6 @@ def test_a_training_that_went_back_to_a_checkpoint_is_not_said_to_have_lost_its_
         "without its optimizer's state"
     )
     assert found.action.startswith("Nothing, if the training went back to m-0.h5. Otherwise: Restore the optimizer")
-    (tmp_path / "m-2.h5").write_bytes((tmp_path / "m-0.h5").read_bytes())
-    assert "out of m-0.h5 (step 40): one" in the("step-reset", findings_of(analyze(tmp_path))).title
 
 
 def test_other_weights_tell_of_two_trainings(tmp_path: Path) -> None:

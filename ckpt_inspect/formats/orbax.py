@@ -26,6 +26,7 @@ from ckpt_inspect.formats.orbax_claims import (
     UNFINISHED,
     Item,
     find_items,
+    missing_items,
     unfinished,
 )
 from ckpt_inspect.formats.orbax_library import Place, find_tensorstore, is_zarr3_store
@@ -97,6 +98,8 @@ class OrbaxCheckpoint(Checkpoint):
             if tree.aggregated
         )
         self.problems += tuple(p for item, tree in trees.items() for p in self._unnamed(item, tree))
+        if path / STEP_FILE in self._metadata:
+            self.problems += tuple(_missing(path, name) for name in missing_items(path))
         self._arrays: Arrays | None = None
         for item in self._items:
             self._check_store(item.folder / STORE_FILE)
@@ -329,6 +332,14 @@ def _unread(path: Path, count: int, *, is_missing: bool = False) -> Problem:
         AGGREGATED,
         f"{path}: has neither an array nor a number for {count} values of the tree",
         "raw bytes, complex numbers and other types are not read; save them as arrays to have them read",
+    )
+
+
+def _missing(path: Path, name: str) -> Problem:
+    return Problem(
+        "item-missing",
+        f"{path / name}: is missing, though {STEP_FILE} beside it names it",
+        "copy it to this folder; only what else is there is read",
     )
 
 

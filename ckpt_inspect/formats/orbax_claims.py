@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ _FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
 _KEY_BYTES = 64
 """Of a file's head, to see whether a map with a first key begins it."""
 _EMPTY_MAP = b"\x80"
+_MOST_BYTES = 1 << 20
+"""Of a step's own file that are read."""
 
 
 class Item(NamedTuple):
@@ -52,6 +55,9 @@ def claims(listing: Listing) -> Iterator[Claim]:
         return
     if _items_among(folder, listing.files, listing.folders):
         yield Claim(folder, (*listing.files, *listing.folders), folder, folder.name)
+        return
+    if STEP_FILE in listing.files and missing_items(folder):
+        yield Claim(folder, (*listing.files, *listing.folders), None)
         return
     for name in listing.folders:
         if UNFINISHED in name:
@@ -113,6 +119,16 @@ def _items_among(folder: Path, files: Collection[str], folders: Collection[str])
         for name, inner in listings
         if inner is not None and _is_tree(folder / name, inner.files)
     ]
+
+
+def missing_items(folder: Path) -> list[str]:
+    """Return the items that a step's own file names and that aren't in its folder; a step may hold none but JSON."""
+    try:
+        handlers = json.loads(read_head(folder / STEP_FILE, _MOST_BYTES)).get("item_handlers")
+        there = {entry.name for entry in list_folder(folder)}
+    except (CkptInspectError, ValueError, AttributeError, RecursionError):
+        return []
+    return sorted(handlers.keys() - there) if isinstance(handlers, dict) else []
 
 
 def _list(folder: Path) -> Listing | None:

@@ -14,7 +14,7 @@ from support.orbax_sets import FOLDER, SETS, by_tensorstore, copied, edit_metada
 
 from ckpt_inspect import find_checkpoints, find_runs, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
-from ckpt_inspect.formats import chunk_boxes, chunk_codecs, orbax_elements
+from ckpt_inspect.formats import chunk_boxes, chunk_codecs, find_left_over, orbax_elements
 from ckpt_inspect.formats.chunk_boxes import box_around
 from ckpt_inspect.formats.orbax_library import find_tensorstore
 from ckpt_inspect.overview.overview import UNREADABLE, overview
@@ -306,3 +306,19 @@ def test_a_file_of_flax_is_found(tmp_path: Path) -> None:
     (tmp_path / "pickle.msgpack").write_bytes(b"\x80\x04\x95" + bytes(20))
     (tmp_path / "checkpoint_8").write_text('model_checkpoint_path: "model"')
     assert {path.name for path in find_checkpoints(tmp_path)} == {"state.msgpack", "checkpoint_7"}
+
+
+def test_an_item_that_the_step_s_own_file_names_and_that_is_gone_is_reported(tmp_path: Path) -> None:
+    """One of several: the rest is read, with a Problem; all trees: the folder is what is left of a checkpoint."""
+    step = copied("run", tmp_path) / "10"
+    with open_checkpoint(step) as whole:
+        assert "item-missing" not in {problem.code for problem in whole.problems}
+    shutil.rmtree(step / "opt_state")
+    with open_checkpoint(step) as rest:
+        assert [p.message for p in rest.problems if p.code == "item-missing"] == [
+            f"{step / 'opt_state'}: is missing, though _CHECKPOINT_METADATA beside it names it"
+        ]
+    assert find_left_over(tmp_path) == []
+    shutil.rmtree(step / "params")
+    assert [path.parent for path in find_left_over(tmp_path)] == [step]
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["5"]

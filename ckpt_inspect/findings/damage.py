@@ -219,6 +219,8 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
         action = "Check the rule and the betas: every tensor is concerned, so the formula is not this one's"
     else:
         action = "Don't trust these tensors' state: damaged, or paired with another's moment"
+        if history.row("rule_source", row) == "default":
+            action += f"; or the rule is not {history.row('rule', row)}, which is assumed"
     yield history.finding(
         BOUND,
         f"In {history.at(row)}, |m|/√v exceeds its bound in {history.counted(places, row)}, for {betas}: "

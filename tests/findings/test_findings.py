@@ -508,7 +508,12 @@ def test_one_damaged_tensor_is_told_from_wrong_betas(tmp_path: Path) -> None:
     found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
     assert found.severity is Severity.CRITICAL
     assert found.parameters == ("third/bias",)
-    assert found.action.startswith("Don't trust these tensors' state")
+    assert found.action == "Don't trust these tensors' state: damaged, or paired with another's moment"
+    analyses = analyze(tmp_path)
+    analyses.optimizers["optimizer"].variables["rule_source"][:] = "default"
+    assert the("moment-bound-violated", findings_of(analyses)).action.endswith(
+        "; or the rule is not adam, which is assumed"
+    )
 
 
 def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> None:

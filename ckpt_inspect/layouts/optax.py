@@ -78,6 +78,8 @@ INJECTED = {
     "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", MOMENTUM.name: MOMENTUM.name,
 }  # fmt: skip
 """Our name of each argument of optax' functions that may be injected."""
+LIKE_A_HYPERPARAMETER = re.compile(r"lr|rate|b(eta)?_?[12]|eps|decay|wd|mom|thres|accum|scale", re.IGNORECASE)
+"""A program's own name of what may be a rule's: what is injected under any other, a norm to clip to, tells nothing."""
 MOST_LOOKED_INTO = 1 << 20
 """Elements of all first moments that are looked into."""
 VARIABLE = "value"
@@ -467,12 +469,16 @@ def _read_rule(
     candidates = [optimizer for optimizer, _ in main.candidates]
     if len(candidates) == 1:
         return _only(candidates[0], kept, main, links)
+    is_optax_own = False
     if injected:
-        fit = [o for o in candidates if o.traces.optax_arguments == injected]
-        candidates = fit or [o for o in candidates if injected <= o.traces.optax_arguments]
+        taken = frozenset[str]().union(*(o.traces.optax_arguments for o in candidates))
+        told = frozenset(name for name in injected if name in taken or LIKE_A_HYPERPARAMETER.search(name))
+        is_optax_own = told == injected  # else the program's own function, which may take some of another's arguments
+        fit = [o for o in candidates if is_optax_own and o.traces.optax_arguments == told]
+        candidates = fit or [o for o in candidates if told <= o.traces.optax_arguments]
         kept = f"{kept}, with {', '.join(sorted(injected))} injected"
     if links is None:
-        if len(candidates) == 1 and injected:
+        if len(candidates) == 1 and is_optax_own:
             return RuleReading(
                 candidates[0].name, "inferred", f"{kept}, as for optax.{candidates[0].name} alone; {CUT}"
             )
@@ -480,7 +486,7 @@ def _read_rule(
     count = links.index("schedule") + 1 if "schedule" in links else max(len(links), 1)
     fit = [o for o in candidates if o.traces.optax_links == count]
     kept = f"{kept}, and {count} link{'s' if count > 1 else ''} after it in the chain"
-    if len(fit) == 1 and injected:
+    if len(fit) == 1 and is_optax_own:
         return RuleReading(fit[0].name, "inferred", f"{kept}, as for optax.{fit[0].name} alone")
     others_of_them = [o for o in candidates if o not in fit and o.traces.optax_links <= count]
     return _usual(checkpoint, main, kept, fit, others_of_them)

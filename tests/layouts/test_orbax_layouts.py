@@ -310,6 +310,9 @@ INNER = tuple(leaf.replace("opt_state/", "opt_state/inner_state/") for leaf in A
         (("eps_root", "weight_decay"), 3, "lamb", "inferred", ()),
         (("eps_root",), 1, "adam", "default", ("nadam", "adabelief")),
         (("clip_value_fn",), 1, "adopt", "inferred", ()),
+        (("eps_root", "max_norm"), 1, "adam", "default", ("nadam", "adabelief", "max_norm")),
+        (("max_norm",), 1, "adam", "default", ("nadam", "yogi")),
+        (("eps_root", "head_lr"), 1, "unknown", "unknown", ("head_lr",)),
     ],
 )
 def test_injected_names_tell_what_optax_functions_take_them(

@@ -65,11 +65,20 @@ _FEWEST_TENSORS = 3
 
 def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find tensors whose E moved apart, from the first checkpoint to the newest, or from that from which on state was
-    carried on."""
-    found = list(_drift(history, thresholds, 0))
+    carried on, and from which on E is comparable."""
+    first = _first_comparable(history)
+    found = list(_drift(history, thresholds, first))
     if found and (places := list(find_restarts(history))):
-        found = list(_drift(history, thresholds, int(np.searchsorted(history.rows, max(places)))))
+        found = list(_drift(history, thresholds, max(first, int(np.searchsorted(history.rows, max(places))))))
     yield from found
+
+
+def _first_comparable(history: History) -> int:
+    """Return the row from which on no epsilon is assumed that isn't the newest's: E would differ by that alone, where
+    what some checkpoints tell together is not known of the others."""
+    epsilon, is_assumed = history["epsilon"], history["epsilon_source"] == "default"
+    (others,) = np.nonzero((epsilon != epsilon[-1]) & (is_assumed | is_assumed[-1]))
+    return int(others[-1]) + 1 if others.size else 0
 
 
 def _drift(history: History, thresholds: Thresholds, first: int) -> Iterator[Finding]:

@@ -832,6 +832,18 @@ def test_a_training_from_the_same_seed_is_no_resume(tmp_path: Path) -> None:
     assert "weights" not in found.evidence[-1].figures
 
 
+def test_no_drift_is_told_where_another_epsilon_is_assumed(made: Callable[[str], Analyses]) -> None:
+    """One that some checkpoints tell together, and a default in the others: E differs by that alone."""
+    run = made("spread-growing")
+    assert "spread-growing" in {f.id for f in findings_of(run)}
+    columns = copy.deepcopy(run)
+    for optimizer in columns.optimizers.values():
+        optimizer.variables["epsilon"][0] *= 1000
+        assert "spread-growing" in {f.id for f in findings_of(columns)}
+        optimizer.variables["epsilon_source"][-1] = "default"
+    assert "spread-growing" not in {f.id for f in findings_of(columns)}
+
+
 def test_drift_is_told_along_one_line_of_training(tmp_path: Path) -> None:
     """What one gradient after a loss of state makes of E is no drift from what it was before."""
     run = AdamRun(beta_2=0.99)

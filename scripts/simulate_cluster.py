@@ -39,7 +39,7 @@ import trial_many
 import ckpt_inspect as ci
 from ckpt_inspect.runs.comparing import MANY, compare
 from ckpt_inspect.runs.execution import IN_FLIGHT, UnitResult, measure_unit
-from ckpt_inspect.runs.inferring import ASKED, STRETCH
+from ckpt_inspect.runs.inferring import ASKED, end_of_stretch
 from ckpt_inspect.runs.planning import LONG, UNIT_BYTES, Options, Unit
 from ckpt_inspect.runs.worker_processes import TOGETHER, WorkerProcesses
 from ckpt_inspect.state.selection import Selection
@@ -110,7 +110,7 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
 
     def compared(first: int) -> float:
         """Return when a worker has compared the stretch that begins there, if it is asked now."""
-        count = min(STRETCH, checkpoints - first)
+        count = min(end_of_stretch(first), checkpoints) - first
         if count < MANY:
             return now
         done = max(heapq.heappop(free), now) + count * constants.compare
@@ -118,13 +118,14 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
         return done
 
     ahead: deque[float] = deque()
-    asked = 0
+    asked = stop = 0
     for place in range(checkpoints):
-        if place % STRETCH == 0:
+        if place == stop:
             while asked < checkpoints and len(ahead) <= ASKED:
                 ahead.append(compared(asked))
-                asked += STRETCH
-            told = min(STRETCH, checkpoints - place) * constants.tell
+                asked = end_of_stretch(asked)
+            stop = end_of_stretch(place)
+            told = (min(stop, checkpoints) - place) * constants.tell
             now, busy = max(now, ahead.popleft()) + told, busy + told
         for _ in range(units):
             now, busy = now + constants.task, busy + constants.task

@@ -489,9 +489,9 @@ def _newest(rows: RunColumns, layouts: Layouts) -> RunColumns:
     return stacked([some_rows(rows, max(len(rows) - most, 0), len(rows))], layouts)
 
 
-_TAIL, _TAIL_BYTES = 640, 1 << 25
+_TAIL, _TAIL_BYTES = 128, 1 << 25
 """Rows, and bytes of them, about, that are held of the end of a store that was written: what comes next needs no more
-than a stretch of `inferring`."""
+than a later stretch of `inferring`, and those before it."""
 
 
 def _filled(columns: Columns, histogram: str, rows: Sequence[int]) -> Column:

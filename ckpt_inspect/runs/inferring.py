@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 STRETCH = 512
-"""Checkpoints of a run that are compared together: a longer run is told stretch by stretch, each with what the one
-before told. What another checkpoint costs is so bounded by a stretch."""
+"""Checkpoints of a run that are compared together: all that most runs have. A longer run is told stretch by stretch,
+each with what the one before told."""
 
+LATER_STRETCH = 64
+"""Checkpoints of each stretch but the first: what another checkpoint of a long run costs is bounded by that, as all of
+the last stretch are compared again. These carry on what the many of the first told."""
 
-ASKED = 3
+ASKED = 8
 """Stretches that workers are asked to compare before the one is told that comes first."""
 
 
@@ -76,9 +79,11 @@ def told_stretches(
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
 
         def asked() -> Iterator[tuple[_Stretch, Callable[[], Comparison]]]:
-            for start in range(_first_stretch(plan, places, here), len(places), STRETCH):
+            stop = _first_stretch(plan, places, here)
+            while (start := stop) < len(places):
+                stop = end_of_stretch(past + start) - past
                 before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
-                own = places[start : start + STRETCH]
+                own = places[start:stop]
                 numbers = {place: n for place in (*before, *own) if (n := here.get(place)) is not None}
                 stretch = _Stretch(own, before, numbers, past + start == 0)
                 stored.look_at(stretch.places)
@@ -166,12 +171,22 @@ def _first_stretch(plan: Plan, places: Sequence[str], here: Places) -> int:
     if not plan.was_inferred:
         return 0
     first = next((at for at, place in enumerate(places) if place not in plan.known and place in here), 0)
-    return first - (plan.first + first) % STRETCH
+    return start_of_stretch(plan.first + first) - plan.first
+
+
+def start_of_stretch(place: int) -> int:
+    """Return where the stretch of a run begins in which the checkpoint at a place is."""
+    return 0 if place < STRETCH else place - (place - STRETCH) % LATER_STRETCH
+
+
+def end_of_stretch(start: int) -> int:
+    """Return the place after the last of the stretch that begins at a place."""
+    return start + LATER_STRETCH if start else STRETCH
 
 
 def first_of_end(count: int) -> int:
     """Return the first of so many checkpoints that the next one is told with, or compared with."""
-    return count // STRETCH * STRETCH - KEPT_CHECKPOINTS
+    return start_of_stretch(count) - KEPT_CHECKPOINTS
 
 
 def end_of(previous: RunColumns) -> RunColumns | None:

@@ -52,7 +52,7 @@ def nothing_told(plan: Plan) -> Iterator[tuple[Stretch, Sequence[int]]]:
     return ((NOTHING, places[start : start + _TOGETHER]) for start in range(0, len(places), _TOGETHER))
 
 
-_PENDING = 4
+_PENDING = 6
 """Stretches that may be told before the first of them is read: few checkpoints are under way at a time."""
 
 

@@ -96,6 +96,7 @@ def lengths(long: int) -> Iterator[None]:
         patched.setattr(store, "LARGE", 0 if long < COUNT else 1 << 30)
         patched.setattr(growth, "_SLAB", 5)
         patched.setattr(inferring, "STRETCH", 4)
+        patched.setattr(inferring, "LATER_STRETCH", 3)
         for room in (inferring, following):
             patched.setattr(room, "KEPT_CHECKPOINTS", 2)
         patched.setattr(movement, "YOUNG", 0.0)

@@ -42,6 +42,7 @@ class Losing(Executor):
 def stretches_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches of four checkpoints, each of which a worker compares."""
     monkeypatch.setattr(inferring, "STRETCH", 4)
+    monkeypatch.setattr(inferring, "LATER_STRETCH", 4)
     monkeypatch.setattr(inferring, "KEPT_CHECKPOINTS", 2)
     monkeypatch.setattr(comparing, "MANY", 2)
 

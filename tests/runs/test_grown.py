@@ -34,6 +34,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "LARGE", 0)
     monkeypatch.setattr(growth, "_SLAB", 5)
     monkeypatch.setattr(inferring, "STRETCH", 4)
+    monkeypatch.setattr(inferring, "LATER_STRETCH", 3)
     for room in (inferring, following):
         monkeypatch.setattr(room, "KEPT_CHECKPOINTS", 2)
 

@@ -67,7 +67,9 @@ def _optimizer_tables(
     training."""
     v, own = optimizer.variables, held.variables
     hyperparameters = hyperparameters_in(own)
-    read_ahead(v, ("step", *hyperparameters, "effective_lr_is_relative"))
+    is_without_rate = math.isnan(own["learning_rate"][0])
+    of_windows = ("window_learning_rate",) if is_without_rate else ()
+    read_ahead(v, ("step", *hyperparameters, "effective_lr_is_relative", *of_windows))
     step = own["step"][0]
     rows = [("rule", own["rule"][0], own["rule_source"][0], own["rule_where"][0], "")]
     rows.append(
@@ -84,7 +86,7 @@ def _optimizer_tables(
         value, source = own[name][0], shown_source(str(own[f"{name}_source"][0]), against)
         where = "; but ".join(filter(None, (str(own[f"{name}_where"][0]), against)))
         rows.append((name, "unknown" if math.isnan(value) else setting(value), source, where, _series(v[name])))
-    if math.isnan(own["learning_rate"][0]):
+    if is_without_rate:
         rows += _window_rate(v, row, checkpoints)
     columns = [Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")]
     if any(r[4] for r in rows):

@@ -125,7 +125,7 @@ def find_nonfinite_others(analyses: RunColumns, histories: Iterable[History]) ->
 
 def find_impossible_values(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Hyperparameters, powers and counters that were read and can't be, over all checkpoints."""
-    found = [(row, problem.message) for row, problem in history.remarks if problem.code in IMPOSSIBLE]
+    found = [(row, problem.message) for row, problem in history.problems(IMPOSSIBLE)]
     if not found:
         return
     newest = found[-1][0]

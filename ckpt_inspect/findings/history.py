@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, overload
 
@@ -21,7 +21,7 @@ from ckpt_inspect.sourced import quoted
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
-    from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+    from ckpt_inspect.measurement.columns import OptimizerColumns, Remark, RunColumns
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -43,8 +43,8 @@ class History:
     run: OptimizerColumns
     count: int
     """All checkpoints of the run."""
-    remarks: tuple[tuple[int, Problem], ...] = ()
-    """What was odd about this optimizer: (row, problem), in training order."""
+    remarks: tuple[Remark, ...] = ()
+    """What was odd about this optimizer, in training order."""
     looks: Looks = field(default_factory=Looks)
     """What an earlier look at the run saw, and this one sees."""
     _held: dict[str, Array] = field(default_factory=dict)
@@ -62,10 +62,8 @@ class History:
         held = whole.where("present", ("nonfinite",), lambda counts: ~np.isnan(counts))
         rows = held[whole["step"][held] != 0]
         own = Names(analyses, rows)
-        remarks = [r for r in analyses.remarks if r.optimizer == run.name]
-        place = {name: i for i, name in enumerate(own)} if remarks else {}
-        odd = tuple((place[r.checkpoint], r.problem) for r in remarks if r.checkpoint in place)
-        return cls(run.name, rows, own, run, count, odd, looks)
+        remarks = tuple(r for r in analyses.remarks if r.optimizer == run.name)
+        return cls(run.name, rows, own, run, count, remarks, looks)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -128,6 +126,13 @@ class History:
             return self.rows[np.fromiter(look(first, last), np.intp)]
 
         return np.searchsorted(self.rows, self.looks.rows(sought, self.count, look_in_run))
+
+    def problems(self, codes: Collection[str]) -> list[tuple[int, Problem]]:
+        """Return what was odd of these kinds, each with its row, in training order; the names of a long run's
+        checkpoints are read only if there is any."""
+        found = [r for r in self.remarks if r.problem.code in codes]
+        place = {name: i for i, name in enumerate(self.checkpoints)} if found else {}
+        return [(place[r.checkpoint], r.problem) for r in found if r.checkpoint in place]
 
     def width(self, variable: str) -> int:
         """Return how many values a row has of a variable along checkpoints; nothing is read for it."""

@@ -119,6 +119,13 @@ class Looks:
             self._columns[name] = known
         return (known.column() if isinstance(known, _Runs) else known)[:count]
 
+    def known(self, name: str, count: int) -> Column | None:
+        """Return the first `count` rows of a column along the checkpoints; None if not all of them were looked at."""
+        known = self._columns.get(name)
+        if known is None or len(known) < count:
+            return None
+        return (known.column() if isinstance(known, _Runs) else known)[:count]
+
     def rows(self, sought: str, count: int, look: Callable[[int, int], NDArray[np.intp]]) -> NDArray[np.intp]:
         """Return in which of the first `count` checkpoints something is so; `look` gives those from one to before
         another, of which those that are known are not asked for."""

@@ -428,6 +428,8 @@ class _Writing:
             remarks += remarks_of(long.failures)
             store_writing.write_problems(remarks, file)
         looks = looks_before(whole)
+        if (held := stored_run(whole)) is not None:
+            held.looks = None  # they go on with the new store, of which rows may be others
         for each in looks.values():
             each.forget_from(long.first + first)
         hashes = np.concatenate([_hashes(whole)[: long.first + first], hashes_of(long.order[first:])])

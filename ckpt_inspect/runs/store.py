@@ -343,7 +343,7 @@ def stored(path: Path, outline: RunColumns, *, is_ours: bool = False, pinned: Pi
     def memory() -> str:
         return _load_text(path, lambda opened: read_memory(own_group(opened, FINDINGS)), file.path)
 
-    return StoredRun(outline, some, memory)
+    return StoredRun(outline, some, memory, is_ours=is_ours)
 
 
 def _pinned(path: Path) -> PinnedFile:

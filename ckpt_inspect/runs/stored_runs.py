@@ -68,6 +68,8 @@ class StoredRun:
     """(C,) what `hashes` returns, as far as somebody has asked, or this process wrote the store."""
     most_held: int = HELD_BYTES
     """Bytes of columns that are held, about."""
+    is_ours: bool = False
+    """Whether this process reads it itself, so that each reading costs little."""
     _held: OrderedDict[_Key, Column] = field(default_factory=OrderedDict)
     _nbytes: int = 0
     _lock: RLock = field(default_factory=RLock)
@@ -134,6 +136,8 @@ class StoredRun:
     def column(self, optimizer: str | None, name: str) -> Column:
         """Return a whole variable along the checkpoints."""
         with self._lock:
+            if (seen := self._seen(optimizer, name)) is not None:
+                return seen
             key = optimizer, name
             if key not in self._held:
                 return self._read_whole(optimizer, self._read_with(optimizer, name))[name]
@@ -143,9 +147,16 @@ class StoredRun:
     def read_ahead(self, optimizer: str | None, names: Sequence[str]) -> None:
         """Read whole variables along the checkpoints that are not held yet."""
         with self._lock:
-            wanted = tuple(name for name in names if (optimizer, name) not in self._held)
+            wanted = tuple(
+                name for name in names if (optimizer, name) not in self._held and self._seen(optimizer, name) is None
+            )
             if wanted:
                 self._read_whole(optimizer, wanted)
+
+    def _seen(self, optimizer: str | None, name: str) -> Column | None:
+        """Return a whole column that whoever wrote the store has looked at."""
+        looks = None if self.looks is None or optimizer is None else self.looks.get(optimizer)
+        return None if looks is None else looks.known(name, self.length)
 
     def _read_whole(self, optimizer: str | None, names: tuple[str, ...]) -> Columns:
         found = self.read({optimizer: names}, slice(None))
@@ -190,6 +201,8 @@ class StoredRun:
 
         Texts, each of which is decoded, and numbers are read apart.
         """
+        if self.is_ours:
+            return (name,)
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
         names, nbytes = [name], self._size(own[name])
         is_text = own[name].dtype == object

@@ -273,3 +273,24 @@ def test_a_run_that_is_not_long_is_kept_as_a_whole(
             break
         bring(taken + 1)
     assert len(load(tmp_path / "s.h5")) == COUNT
+
+
+def test_what_was_seen_of_a_store_is_not_read_again(
+    folder: Path, place: Path, bring: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The columns in which findings were sought; and those of a store before stay what they were."""
+    for number in range(1, 8):
+        bring(number)
+    analyze(folder, store=place)
+    bring(8)
+    grown = analyze(folder, store=place)
+    (optimizer,) = grown.optimizers.values()
+    with monkeypatch.context() as patched:
+        patched.setattr(StoredRun, "_read_whole", lambda *_: pytest.fail("it was read"))
+        steps, rates = (optimizer.variables[name].copy() for name in ("step", "learning_rate"))
+    (stored,) = load(place).optimizers.values()
+    np.testing.assert_array_equal(steps, stored.variables["step"])
+    np.testing.assert_array_equal(rates, stored.variables["learning_rate"])
+    bring(9)
+    analyze(folder, store=place)
+    np.testing.assert_array_equal(optimizer.variables["step"], steps)

@@ -230,7 +230,9 @@ def _planned(run: Run, options: Options, store: Path | None, previous: RunColumn
 
         end = end_of(previous)
         if end is not None:
-            known_files = KnownFiles(run.survey, store, end, len(previous) - len(end))
+            stored = stored_run(previous)
+            stamps = None if stored is None else stored.known_stamps
+            known_files = KnownFiles(run.survey, store, end, len(previous) - len(end), stamps)
             plan = without_gone(plan_run(run, options, store, end, known_files))
             is_known = set(absolutes(end.checkpoints["path"])).isdisjoint(absolutes(plan.unread))
             is_told = plan.was_inferred or not options.infers

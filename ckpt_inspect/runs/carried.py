@@ -69,6 +69,23 @@ def _numbered(column: Column) -> tuple[list[str], Column]:
     return list(places), codes
 
 
+def framed(parts: Sequence[bytes]) -> list[bytes | memoryview]:
+    """Return the pieces that `unframed` makes the same parts of."""
+    lengths = [len(part).to_bytes(8, "little") for part in parts]
+    return [len(parts).to_bytes(8, "little"), *lengths, *parts]
+
+
+def unframed(content: bytearray) -> list[bytearray]:
+    """Return the parts."""
+    count = int.from_bytes(content[:8], "little")
+    at, parts = 8 + 8 * count, list[bytearray]()
+    for place in range(count):
+        length = int.from_bytes(content[8 + 8 * place : 16 + 8 * place], "little")
+        parts.append(content[at : at + length])
+        at += length
+    return parts
+
+
 class _Place:
     """Where the next numbers begin."""
 

@@ -116,9 +116,21 @@ class LongRun:
 
     def _may_have_before(self) -> bool:
         """Return whether what is new may be among the checkpoints before `previous`; no text of theirs is read."""
-        if self.whole is None:
+        if self.whole is None or self._are_other_files():
             return False
         return bool(np.isin(_hashes(self.whole)[: self.first], hashes_of(self.parts.fingerprints)).any())
+
+    def _are_other_files(self) -> bool:
+        """Return whether the sizes and times of what is new, which is little, are those of none before `previous`: then
+        neither are the fingerprints. False if not all of them are known."""
+        stored = None if self.whole is None else stored_run(self.whole)
+        if stored is None or stored.known_stamps is None or self.survey is None or len(self.parts.outlines) != 1:
+            return False
+        checkpoints, before = self.parts.part(0).checkpoints, stored.known_stamps[: self.first]
+        own = self.survey.stamps(checkpoints["files"], checkpoints["size_bytes"], checkpoints["modified"])
+        return len(stored.known_stamps) == stored.length and bool(
+            before.all() and own.all() and not np.isin(own, before).any()
+        )
 
     def save(self, path: Path) -> RunColumns:
         """Write the store, and return what it holds; raises StoreError if that can't be done, and then the store is as
@@ -192,8 +204,8 @@ class _Written:
     """Its newest rows."""
     looks: RunLooks
     """What was seen of the rows that are as they were."""
-    hashes: Column
-    """(C,) of the fingerprints."""
+    hashes: Column | None
+    """(C,) of the fingerprints; None if nobody has asked for them."""
 
 
 class _Writing:
@@ -432,7 +444,9 @@ class _Writing:
             held.looks = None  # they go on with the new store, of which rows may be others
         for each in looks.values():
             each.forget_from(long.first + first)
-        hashes = np.concatenate([_hashes(whole)[: long.first + first], hashes_of(long.order[first:])])
+        hashes = None if held is None else held.known_hashes
+        if hashes is not None:
+            hashes = np.concatenate([hashes[: long.first + first], hashes_of(long.order[first:])])
         return _Written(self._outline(np.concatenate(sizes), remarks), tail, looks, hashes)
 
     def _outline(self, sizes: Column, remarks: Sequence[Remark]) -> RunColumns:

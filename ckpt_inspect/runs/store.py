@@ -21,6 +21,7 @@ from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.measurement.columns import Column, Rows, RunColumns
 from ckpt_inspect.measurement.variables import CHECKPOINT, FILE_STAMPS, FINDINGS, group_names
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.apart import DiedReading, apart, expect
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.bin_room import Spans, have_room
@@ -31,7 +32,7 @@ from ckpt_inspect.runs.store_reading import read, read_memory
 from ckpt_inspect.runs.store_seen import SEEN, SEEN_FILES, Seen, seen_of
 from ckpt_inspect.runs.store_writing import CONVENTIONS, write
 from ckpt_inspect.runs.stored import is_own, own_dataset, own_group, read_values, text_attribute
-from ckpt_inspect.runs.stored_runs import LENGTH, Pick, PinnedFile, StoredRun
+from ckpt_inspect.runs.stored_runs import LENGTH, Pick, PinnedFile, StoredRun, picked
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.storage import absolute, as_path, locate
 
@@ -221,22 +222,62 @@ def load_seen(path: Path) -> Seen | None:
     return seen_of(_load_text(path, lambda file: text_attribute(file, SEEN) or "") if path.is_file() else "")
 
 
-def load_files(path: Path) -> bytes:
-    """Return what `write_seen` kept of the files in a run's folder; empty if there is nothing."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What whoever appends to a large store needs of it."""
 
-    def find(file: h5py.File) -> str:
-        if not is_own(file, SEEN_FILES):
-            return ""
-        dataset = own_dataset(file, SEEN_FILES)
-        if dataset.shape != () or dataset.dtype.kind != "S":
-            raise ValueError(f"{SEEN_FILES} is not one text")
-        expect(3 * dataset.dtype.itemsize)
-        return bytes(dataset[()]).decode("ascii")
+    run: StoredRun
+    """With its end, what it remembers of the whole run, and the stamps of the checkpoints' files."""
+    files: bytes
+    """What `write_seen` kept of the files in the run's folder; empty if there is nothing."""
+
+
+def load_known(path: Path, first_of_end: Callable[[int], int]) -> Known | None:
+    """Return what a large store holds, all of it read at once; None if there is no such store, or it is damaged, which
+    whoever loads it says. `first_of_end`: the first row of the end of a run of so many checkpoints."""
+    try:
+        pinned = _pinned(path)
+        size = pinned.path.stat().st_size
+    except (StoreError, OSError):
+        return None
+    if size <= LARGE:
+        return None
+
+    def found() -> list[bytes | memoryview]:
+        with opened(path, pinned.path) as file:
+            outline = _outline(file)
+            count = len(outline.checkpoints[LENGTH])
+            first = max(first_of_end(count), 0)
+            end = read(file, slice(first, count), picked(outline))
+            stamps = b""
+            if is_own(file, FILE_STAMPS.name):
+                stamps = read_values(file, FILE_STAMPS.name, "integer", (count,)).tobytes()
+            memory = read_memory(own_group(file, FINDINGS)).encode("utf-8", "surrogatepass")
+            return framed([b"".join(carried(outline)), b"".join(carried(end)), memory, stamps, _files_in(file)])
+
+    _import_for_copies()
+    from ckpt_inspect.runs.carried import arrived, carried, framed, unframed
 
     try:
-        return base64.b64decode(_load_text(path, find))
-    except ValueError:
+        answer = apart(found, _SECONDS + size / _SLOWEST, _ROOM + 4 * size)
+        outline, end, memory, stamps, files = unframed(answer)
+        run = stored(path, arrived(outline), pinned=pinned)
+        run.tail = run.with_lasting(arrived(end))
+        run.known_memory = memory.decode("utf-8", "surrogatepass")
+        run.known_stamps = np.frombuffer(stamps, np.int64) if stamps else None
+        return Known(run, base64.b64decode(files))
+    except (StoreError, DiedReading, ValueError):
+        return None
+
+
+def _files_in(file: h5py.File) -> bytes:
+    if not is_own(file, SEEN_FILES):
         return b""
+    dataset = own_dataset(file, SEEN_FILES)
+    if dataset.shape != () or dataset.dtype.kind != "S":
+        raise ValueError(f"{SEEN_FILES} is not one text")
+    expect(3 * dataset.dtype.itemsize)
+    return bytes(dataset[()])
 
 
 def _load_text(path: Path, find: Callable[[h5py.File], str], at: Path | None = None) -> str:
@@ -301,10 +342,16 @@ def load(path: str | os.PathLike[str]) -> RunColumns:
     return _apart(path, lambda: _load(path))
 
 
-def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -> RunColumns:
-    # all that the copy needs: otherwise every copy would import it anew
+def _import_for_copies() -> None:
+    """Import all that a copy of this process needs: otherwise every copy would import it anew."""
+    import h5py  # noqa: F401
+
     from ckpt_inspect import findings  # noqa: F401
     from ckpt_inspect.runs.assembly import blank  # noqa: F401
+
+
+def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -> RunColumns:
+    _import_for_copies()
     from ckpt_inspect.runs.carried import arrived, carried
 
     size = (at or path).stat().st_size
@@ -320,15 +367,19 @@ def load_large(path: Path) -> RunColumns:
 
     def outline(file: h5py.File) -> RunColumns:
         (count,) = own_dataset(file, CHECKPOINT).shape
-        if is_middling and count <= LONG:
-            return read(file)
-        found = read(file, slice(0, 0))
-        return replace(found, checkpoints={**found.checkpoints, LENGTH: read_values(file, LENGTH, "integer", (count,))})
+        return read(file) if is_middling and count <= LONG else _outline(file)
 
     pinned = _pinned(path)
     is_middling = path.stat().st_size <= _SHORT_RUN * LARGE
     found = _apart(path, lambda: _load(path, outline, pinned.path), pinned.path)
     return found if len(found) else stored(path, found, pinned=pinned).columns()
+
+
+def _outline(file: h5py.File) -> RunColumns:
+    """What `StoredRun` takes for its outline."""
+    (count,) = own_dataset(file, CHECKPOINT).shape
+    found = read(file, slice(0, 0))
+    return replace(found, checkpoints={**found.checkpoints, LENGTH: read_values(file, LENGTH, "integer", (count,))})
 
 
 def stored(path: Path, outline: RunColumns, *, is_ours: bool = False, pinned: PinnedFile | None = None) -> StoredRun:

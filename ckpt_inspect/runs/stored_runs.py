@@ -30,6 +30,9 @@ HELD_BYTES = 128 << 20
 _TOGETHER = 1 << 24
 """Bytes of columns that are read together, about."""
 
+_ALONE = 1 << 21
+"""Bytes of a column that take so long to read that what each reading costs doesn't count."""
+
 LENGTH = "size_bytes"
 """Column of the checkpoints that an outline has: numbers, of which many are read in no time."""
 
@@ -66,6 +69,8 @@ class StoredRun:
     """The same, if it has been read, or was written by this process."""
     known_hashes: Column | None = None
     """(C,) what `hashes` returns, as far as somebody has asked, or this process wrote the store."""
+    known_stamps: Column | None = None
+    """(C,) what the store has of the checkpoints' files, if it has been read."""
     most_held: int = HELD_BYTES
     """Bytes of columns that are held, about."""
     is_ours: bool = False
@@ -103,11 +108,14 @@ class StoredRun:
         outline = self.outline
         if (own := self._in_tail(rows)) is not None and self.tail is not None:
             return replace(self.tail, **_taken(self.tail, own), remarks=(), thresholds=outline.thresholds)
-        wanted: dict[str | None, tuple[str, ...]] = {None: tuple(outline.checkpoints)}
-        wanted |= {n: _along_checkpoints(o.variables) for n, o in outline.optimizers.items()}
+        wanted: Pick = picked(outline)
         if names is not None:
             wanted = {n: tuple(name for name in own if name in names) for n, own in wanted.items()}
-        found = self.read(wanted, rows)
+        return self.with_lasting(self.read(wanted, rows))
+
+    def with_lasting(self, found: RunColumns) -> RunColumns:
+        """Return rows that were read with what is known of all checkpoints, but without remarks."""
+        outline = self.outline
         optimizers = {
             n: OptimizerColumns(n, {**_lasting(o.variables), **found.optimizers[n].variables})
             for n, o in outline.optimizers.items()
@@ -201,9 +209,9 @@ class StoredRun:
 
         Texts, each of which is decoded, and numbers are read apart.
         """
-        if self.is_ours:
-            return (name,)
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
+        if self.is_ours or self._size(own[name]) > _ALONE:
+            return (name,)
         names, nbytes = [name], self._size(own[name])
         is_text = own[name].dtype == object
         following = [
@@ -239,6 +247,12 @@ def hashes_of(texts: Collection[str]) -> Column:
 def _nbytes(column: Column) -> int:
     """About what a column takes in memory; of one of texts, its own bytes are but where they are."""
     return column.size * _TEXT if column.dtype == object else column.nbytes
+
+
+def picked(outline: RunColumns) -> Pick:
+    """Return the names of all variables along checkpoints."""
+    wanted: dict[str | None, tuple[str, ...]] = {None: tuple(outline.checkpoints)}
+    return wanted | {n: _along_checkpoints(o.variables) for n, o in outline.optimizers.items()}
 
 
 def _along_checkpoints(columns: Columns) -> tuple[str, ...]:

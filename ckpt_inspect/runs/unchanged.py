@@ -90,7 +90,10 @@ def stored_before(
 
 def _held(path: Path, options: Options, thresholds: Mapping[str, float]) -> Stored | None:
     """What a store holds; None for results of other options, or thresholds."""
-    held = Stored.of(path)
+    return _as_asked(Stored.of(path), options, thresholds)
+
+
+def _as_asked(held: Stored, options: Options, thresholds: Mapping[str, float]) -> Stored | None:
     return held if held.columns.options == options.text() and held.columns.thresholds == thresholds else None
 
 
@@ -104,16 +107,22 @@ def _grown(
 ) -> Grown | None:
     """The run if nothing has happened since but that files have come, and these are checkpoints that come after all
     others by their names, and by their counters."""
-    known = Files.of_bytes(stores.load_files(store)) if seen.is_numbered_on else None
+    if not seen.is_numbered_on:
+        return None
+    from ckpt_inspect.runs.inferring import first_of_end
+
+    file = stores.identity(store)
+    stored = stores.load_known(store, first_of_end)
+    known = None if stored is None else Files.of_bytes(stored.files)
     others = None if known is None else survey.files().beside(known)
     above = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
-    if known is None or not others or not all(name.startswith(above) for name in others):
+    if stored is None or known is None or not others or not all(name.startswith(above) for name in others):
         return None
     files = [name[len(above) :] for name in others]
     folders = {name.partition("/")[0] for name in files if "/" in name}
     if folders and not folders.isdisjoint(name[len(above) :].partition("/")[0] for name in known.own()):
         return None  # something has come into the folder of a checkpoint
-    held = _held(store, options, thresholds)
+    held = _as_asked(Stored(stored.run.columns(), file), options, thresholds)
     if held is None:
         return None
     files = [name for name in files if "/" not in name]
@@ -203,12 +212,19 @@ def _run_in(folder: PathLike, survey: Survey, seen: store_seen.Seen, columns: Ru
 class KnownFiles:
     """Fingerprints of the checkpoints' files as they are now; those that weren't touched are not opened for it."""
 
-    def __init__(self, survey: Survey | None, store: Path | None, previous: RunColumns | None, first: int = 0) -> None:
-        """`previous`: what the store holds from the row `first` on."""
+    def __init__(
+        self,
+        survey: Survey | None,
+        store: Path | None,
+        previous: RunColumns | None,
+        first: int = 0,
+        stamps: Column | None = None,
+    ) -> None:
+        """`previous`: what the store holds from the row `first` on. `stamps`: of all its rows, if they are known."""
         self._known: dict[str, str] = {}
         if survey is None or store is None or previous is None:
             return
-        stored = stores.load_stamps(store)
+        stored = stores.load_stamps(store) if stamps is None else stamps
         files = previous.checkpoints["files"]
         if stored is None or len(stored) != first + len(files):
             return

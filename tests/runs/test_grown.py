@@ -12,6 +12,7 @@ import pytest
 from support.adam_bundles import save_series
 
 from ckpt_inspect import analyze, analyze_runs, find_runs, follow, load
+from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import analyze as analysing
 from ckpt_inspect.runs import following, growth, inferring, movement, reading, store, unchanged
@@ -294,3 +295,40 @@ def test_what_was_seen_of_a_store_is_not_read_again(
     bring(9)
     analyze(folder, store=place)
     np.testing.assert_array_equal(optimizer.variables["step"], steps)
+
+
+def test_an_append_reads_the_store_once(
+    folder: Path, place: Path, bring: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that it needs together; no fingerprint of those before the end, since no file of theirs has such a time."""
+    for number in range(1, 8):
+        bring(number)
+    analyze(folder, store=place)
+    bring(8)
+    for file in folder.glob("*-80.*"):
+        os.utime(file, ns=(OLD + 5, OLD + 5))
+    with monkeypatch.context() as patched:
+        patched.setattr(StoredRun, "hashes", lambda _: pytest.fail("all fingerprints were read"))
+        patched.setattr(store, "load_large", lambda _: pytest.fail("it was read as a whole"))
+        patched.setattr(store, "load_stamps", lambda _: pytest.fail("it was read again"))
+        grown = analyze(folder, store=place)
+    assert load(place) == grown
+    assert len(grown) == 8
+
+
+def test_a_damaged_store_is_refused_though_nothing_but_checkpoints_have_come(
+    folder: Path, place: Path, bring: Callable[[int], None]
+) -> None:
+    """With the words of whoever loads it."""
+    for number in range(1, 8):
+        bring(number)
+    analyze(folder, store=place)
+    bring(8)
+    content = place.read_bytes()
+    place.write_bytes(content[: len(content) // 2])
+    assert store.load_known(place, inferring.first_of_end) is None
+    with pytest.raises(StoreError) as said:
+        load(place)
+    with pytest.raises(StoreError) as refused:
+        analyze(folder, store=place)
+    assert str(refused.value) == str(said.value)

@@ -189,12 +189,11 @@ class Chapter:
         return {kind: members for kind, members in found.items() if members.size}
 
     @cached_property
-    def places(self) -> NDArray[np.intp]:
-        """Return (P,) each parameter's place among those of its kind, which gives it its colour."""
-        places = np.zeros(len(self.parameters), np.intp)
-        for members in self.kinds().values():
-            places[members] = np.arange(len(members))
-        return places
+    def colors(self) -> NDArray[np.intp]:
+        """Return (P,) each parameter's place in the palette: its layer's, in every figure."""
+        from ckpt_inspect.presentation.figures.colors import colors_of
+
+        return colors_of(self)
 
     def title_of(self, kind: str, drawn: int | None = None) -> str:
         """Return a kind with how many parameters it has, and how many of them are `drawn` if not all are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.presentation.figures import questions
 from ckpt_inspect.presentation.figures.chapter import Chapter
+from ckpt_inspect.presentation.figures.spread import distance, positive
 from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.records import dataclass
+
+MOST_LINES = 8
+"""Up to as many parameters have a line each in a panel; of more the fan of all is drawn, and the outermost by name."""
+MOST_NAMED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,25 @@ def concerned(measures: Sequence[Measure]) -> NDArray[np.intp] | None:
     """Return the positions of the parameters that have a place in any of these; None: all have."""
     of_each = [measure.concerns for measure in measures if measure.concerns is not None]
     return np.unique(np.concatenate(of_each)) if of_each else None
+
+
+def named(chapter: Chapter, measures: Sequence[Measure]) -> Iterator[dict[str, NDArray[np.intp]]]:
+    """Yield for each measure, by kind, the parameters that have a line of their own: of many those that stand out most,
+    in all measures those of the first but where each concerns some."""
+    for measure in measures:
+        scores = standing_out(measures[0] if measure.concerns is None else measure)
+        outermost = chapter.telling(scores, MOST_NAMED, measure.concerns)
+        kinds = chapter.kinds(measure.concerns).items()
+        yield {kind: members if len(members) <= MOST_LINES else outermost[kind] for kind, members in kinds}
+
+
+def standing_out(measure: Measure) -> Floats:
+    """Return (P,) how much each parameter stands out, in that of the runs in which it does most: its largest share, of
+    equal ones the newest, or how far its newest value is from the middle of all."""
+    known = [np.nan_to_num(of_run) if measure.is_share else positive(of_run) for of_run in measure.values]
+    out = [each.max(axis=0) + 1e-6 * each[-1] if measure.is_share else distance(each) for each in known]
+    found: Floats = np.fmax.reduce(out)
+    return found
 
 
 def _of(chapter: Chapter, label: str, column: str) -> Measure:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ckpt_inspect.measurement.wording import percent
-from ckpt_inspect.presentation.figures.measures import Measure, concerned, measures_of
-from ckpt_inspect.presentation.figures.spread import distance, fan, newest, positive
+from ckpt_inspect.presentation.figures.measures import Measure, concerned, measures_of, named
+from ckpt_inspect.presentation.figures.spread import fan, newest, positive
 from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.multiples import plot_runs
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.figures.chapter import Chapter
     from ckpt_inspect.presentation.figures.questions import Question
 
-MOST_LINES = 8
-"""Up to as many parameters have a line each in a panel; of more the fan of all is drawn, and the outermost by name."""
-MOST_NAMED = 4
 MOST_BOUNDED = 2
 """Up to as many have their bounds in a panel; more would hide each other."""
 
@@ -51,20 +48,17 @@ def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequ
     value, or the fan of all with the outermost by name, which are those of the first measure in all."""
     body, kinds = blank(), chapter.kinds(concerned(measures))
     grid = body.subplots(len(measures), len(kinds), sharex=True, sharey="row", squeeze=False)
-    outermost = chapter.telling(distance(positive(measures[0].values[0])), MOST_NAMED)
-    for row, measure in zip(grid, measures, strict=True):
-        limits, some = panels.limits_of(chapter, measure), measure.concerns
-        if some is not None:
-            outermost = chapter.telling(np.nan_to_num(measure.values[0]).max(axis=0), MOST_NAMED)
-        for axes, (kind, of_kind) in zip(row, kinds.items(), strict=True):
-            members = of_kind if some is None else np.intersect1d(of_kind, some)
+    for row, measure, lines in zip(grid, measures, named(chapter, measures), strict=True):
+        limits, of_measure = panels.limits_of(chapter, measure), chapter.kinds(measure.concerns)
+        for axes, kind in zip(row, kinds, strict=True):
+            members = of_measure.get(kind, np.empty(0, np.intp))
             panels.set_panel(axes, chapter, limits, is_share=measure.is_share)
             panels.draw_usual(axes, measure.usual)
             panels.draw_marks(axes, chapter.runs[0], chapter.x(chapter.runs[0]))
-            _draw_lines(axes, chapter, measure, members, outermost[kind], limits)
+            _draw_lines(axes, chapter, measure, members, lines.get(kind, members), limits)
             if measure.title or measure is measures[0]:
-                title = chapter.title_of(kind, None if some is None else len(members))
-                axes.set_title(title if members.size else f"{kind}: none", color=style.INK)
+                title = chapter.title_of(kind, len(members)) if members.size else f"{kind}: none"
+                axes.set_title(title, color=style.INK)
             axes.set_visible(bool(members.size) or axes in row[:1] or axes in grid[-1])
         row[0].set_ylabel((measure.title or measure.label).partition(" (")[0])
     body.supxlabel(chapter.x_label, size=style.TEXT_SIZE, color=style.MUTED)
@@ -76,16 +70,16 @@ def _draw_lines(
     chapter: Chapter,
     measure: Measure,
     members: NDArray[np.intp],
-    outermost: NDArray[np.intp],
+    named: NDArray[np.intp],
     limits: panels.Limits,
 ) -> None:
-    """Draw these parameters' lines, or if they are many their fan with the outermost; name the lines beside the panel,
+    """Draw lines of the parameters that are `named`, over the fan of all if they are more; name them beside the panel,
     the largest first, with their newest values, which may be 0 where a line has ended; mark what leaves the axes."""
     (run,), (kept,), values = chapter.runs, chapter.drawn, measure.values[0]
     shown = values if measure.is_share else positive(values)
-    draw, named = panels.Curves(axes, chapter, run, kept), members
-    if len(members) > MOST_LINES:
-        named, levels = outermost, fan(shown[:, members], is_log=not measure.is_share)
+    draw = panels.Curves(axes, chapter, run, kept)
+    if len(members) > len(named):
+        levels = fan(shown[:, members], is_log=not measure.is_share)
         draw.band(levels["q05"], levels["q95"], style.MUTED, 0.15, "5–95 % of the parameters")
         draw.band(levels["q25"], levels["q75"], style.MUTED, 0.25, "25–75 %")
         draw.line(levels["q50"], color=style.MUTED, lw=2, zorder=2.7, ms=0, gid="middle", label="median")

@@ -38,8 +38,6 @@ SEEN = 12
 """Up to as many checkpoints have a dot each."""
 MANY = 150
 """More checkpoints have a thin line."""
-MOST_COLORS = 7
-"""Of parameters: the eighth is that of what many do together."""
 _DASHES: Mapping[str, style.LineStyle] = {
     BEGINNING_WORDS["state-lost"]: (0, (1, 1)),
     BEGINNING_WORDS["another-line"]: (0, (2, 3)),
@@ -195,13 +193,16 @@ def looks_of_runs(chapter: Chapter) -> list[tuple[str, style.LineStyle]]:
 
 
 def looks_of(chapter: Chapter, members: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each parameter with the looks of its line: the colour that it has in every figure, or the next that is free
-    where another has it already; colours that are alike differ by dashes, and so does one that is there twice."""
+    """Yield each parameter with the looks of its line: its layer's colour, and dashes that tell it from others."""
+    members = list(members)
+    for at, (color, way) in zip(members, told_apart(chapter.colors[members]), strict=True):
+        yield at, {"color": color, "ls": style.DASHES[way % len(style.DASHES)]}
+
+
+def told_apart(places: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """Yield the colour of each place in the palette, and a number by which it differs from the same, or one that looks
+    like it, before."""
     seen: Counter[int] = Counter()
-    for at in members:
-        own = int(chapter.places[at])
-        free = (place % MOST_COLORS for place in range(own, own + MOST_COLORS) if not seen[place % MOST_COLORS])
-        place = next(free, own % MOST_COLORS)
-        dashes = style.DASHES[(seen[place] + place // 4) % len(style.DASHES)]
-        yield at, {"color": style.COLORS[place], "ls": dashes}
+    for place in places:
+        yield style.COLORS[place], place // 4 + seen[place]
         seen[place] += 1

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ckpt_inspect.presentation.figures.measures import concerned
-from ckpt_inspect.presentation.figures.spread import distance, positive
+from ckpt_inspect.presentation.figures.measures import concerned, standing_out
+from ckpt_inspect.presentation.figures.spread import positive
 from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.sheet import blank, chapter_sheet, drawn
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.figures.chapter import Chapter
     from ckpt_inspect.presentation.figures.measures import Measure
     from ckpt_inspect.presentation.figures.questions import Question
-    from ckpt_inspect.presentation.optimizer_series import Floats
 
 MOST_ROWS = 24
 """Of a kind."""
@@ -106,7 +105,8 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
 
     first, some = measures[0], concerned(measures)
     newest = np.array([[of_run[-1] for of_run in measure.values] for measure in measures])
-    scores = _furthest(newest[0]) if some is None else np.nan_to_num(newest).max(axis=(0, 1))
+    of_newest = [each.at([np.array([-1])] * len(chapter.runs)) for each in (measures if some is not None else [first])]
+    scores = np.fmax.reduce([standing_out(each) for each in of_newest])
     chosen = chapter.telling(scores, MOST_ROWS, some)
     if (count := sum(map(len, chosen.values()))) < (len(scores) if some is None else len(some)):
         reason = "furthest from the middle" if some is None else "with the largest shares"
@@ -135,9 +135,3 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
         body.axes[0].plot([], [], color=style.MUTED, lw=2.5, alpha=0.5, label=f"bar: {first.bounds_label}")
     tall = sum(height(len(at)) for at in chosen.values()) * max(1.0, 0.5 * len(chapter.runs)) + 0.4
     return chapter_sheet(body, chapter, asks, answer, note, tall)
-
-
-def _furthest(newest: Floats) -> Floats:
-    """(P,) how far the parameter lies from the middle of all, in that of the runs (R, P) in which it does most."""
-    far: Floats = np.fmax.reduce([distance(positive(of_run[None])) for of_run in newest])
-    return far

@@ -14,6 +14,7 @@ from support.frames_for_plots import make_frames, parameter_names
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.figures.answers import answer_of
+from ckpt_inspect.presentation.figures.colors import MOST_COLORS, layer_of, places_of
 from ckpt_inspect.presentation.figures.questions import SHARE_LABELS
 from ckpt_inspect.presentation.figures.spread import apart, distance, fan
 from ckpt_inspect.presentation.figures.wording import log_ticks, number
@@ -26,7 +27,7 @@ from ckpt_inspect.presentation.plots import (
     chosen_figures,
     plot_diff,
 )
-from ckpt_inspect.presentation.plots.panels import MOST_COLORS, robust_range
+from ckpt_inspect.presentation.plots.panels import robust_range
 
 plot_effective_lr, plot_layers_by_step, plot_distributions, plot_update_to_weight, plot_elements, plot_shares, \
     plot_gradients, plot_movement, _ = (kind.plot for kind in FIGURES)  # fmt: skip
@@ -1032,20 +1033,30 @@ def test_ticks_are_few_round_and_written_alike(limits: tuple[float, float], text
 
 
 @pytest.mark.parametrize("parameters", [8, 40])
-def test_a_parameter_has_one_colour_in_all_figures(parameters: int) -> None:
-    """By its place in the model, whichever lines a panel has, as long as there are colours for all; of more, those of a
-    panel have different ones."""
+def test_a_layer_has_one_colour_in_all_figures(parameters: int) -> None:
+    """Whichever lines a panel has, and however many layers there are; lines of one panel are told apart."""
     frames = make_frames(parameters, 10)
-    chapter, colors = chapters([RunFrames("digits", **frames)])[0], {}
+    chapter = chapters([RunFrames("digits", **frames)])[0]
+    colors: dict[str, set[str]] = {}
     for plot in (plot_effective_lr, plot_update_to_weight, plot_shares, plot_gradients, plot_movement):
         for axes in plot(chapter).axes:
             lines = axes.get_legend().get_lines() if axes.get_legend() else []
             for line, text in zip(lines, legends(axes), strict=True):
-                color = colors.setdefault(text.partition("  ")[0], line.get_color())
-                assert color == line.get_color() or parameters > 2 * MOST_COLORS
-            assert len({line.get_color() for line in lines}) == min(len(lines), MOST_COLORS)
+                colors.setdefault(text.partition("  ")[0], set()).add(line.get_color())
             assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines)
     assert len(colors) >= min(parameters, 9)
+    assert all(len(each) == 1 for each in colors.values())
+    of_layers = {(layer_of(name), int(place)) for name, place in zip(chapter.parameters, chapter.colors, strict=True)}
+    assert len(of_layers) == len({layer for layer, _ in of_layers})
+
+
+def test_layers_have_colours_by_their_order_or_of_many_by_whom_they_stand_beside() -> None:
+    """A panel's lines differ, whatever their places in the model."""
+    assert places_of(["a/kernel", "b/kernel", "a/bias"], [[2]]) == [0, 1, 0]
+    names = [f"layer_{at}/kernel" for at in range(40)]
+    places = places_of(names, [[0, 7, 14], [21, 7, 28]])
+    assert len({places[at] for at in (0, 7, 14)}) == len({places[at] for at in (21, 7, 28)}) == 3
+    assert set(places) == set(range(MOST_COLORS))
 
 
 def test_one_step_that_is_not_known_is_not_called_one_that_falls() -> None:

@@ -1,0 +1,46 @@
+"""Which colour each layer has, the same in every picture and chart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.presentation.figures.chapter import Chapter
+from ckpt_inspect.presentation.figures.measures import measures_of, named
+from ckpt_inspect.presentation.figures.questions import QUESTIONS
+
+MOST_COLORS = 7
+"""Of layers: the eighth of the palette is grey, as what many parameters do together."""
+
+
+def layer_of(name: str) -> str:
+    """Return the layer that a parameter is of: its name without the last component."""
+    return name.rpartition("/")[0] or name
+
+
+def colors_of(chapter: Chapter) -> NDArray[np.intp]:
+    """Return (P,) each parameter's place in the palette: its layer's."""
+    measures = (measure for figure in QUESTIONS for measure in measures_of(figure, chapter) or [])
+    panels = (members for each in measures for lines in named(chapter, [each]) for members in lines.values())
+    return np.array(places_of(chapter.parameters, panels), np.intp)
+
+
+def places_of(names: Sequence[str], panels: Iterable[Sequence[int] | NDArray[np.intp]]) -> list[int]:
+    """Return the place of each name's layer: by their order if they are few.
+
+    Of many, those that have a line of their own in any of `panels`, positions among the names, get the colour that the
+    first such panel has least of.
+    """
+    layers = [layer_of(name) for name in names]
+    order = {layer: i for i, layer in enumerate(dict.fromkeys(layers))}
+    places: dict[str, int] = {}
+    for members in panels if len(order) > MOST_COLORS else ():
+        shown = dict.fromkeys(layers[member] for member in members)
+        taken = Counter(places[layer] for layer in shown if layer in places)
+        for layer in (layer for layer in shown if layer not in places):
+            places[layer] = min(range(MOST_COLORS), key=lambda place: taken[place])
+            taken[places[layer]] += 1
+    return [places.get(layer, order[layer] % MOST_COLORS) for layer in layers]

@@ -17,11 +17,12 @@ from support.frames_for_plots import make_frames
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.presentation.figures import questions
+from ckpt_inspect.presentation.figures.colors import layer_of
 from ckpt_inspect.presentation.figures.thinning import FEWEST, MOST_VALUES, most_checkpoints, telling_positions
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
 from ckpt_inspect.presentation.page.charts import ChartMaker, Drawing, drawing_of, rates, slider_checkpoints
 from ckpt_inspect.presentation.page.charts.drawing import packed, rounded
-from ckpt_inspect.presentation.page.charts.maker import MOST_MARKS, layer_of
+from ckpt_inspect.presentation.page.charts.maker import MOST_MARKS
 from ckpt_inspect.presentation.plots import FIGURES, Chapter, RunFrames, chapters
 
 DRAWN = ("movement", "update-to-weight", "effective-lr", "gradients", "shares", "distributions")

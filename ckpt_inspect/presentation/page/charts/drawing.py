@@ -136,6 +136,8 @@ class Drawing:
     usual: Usual | None = None
     doubts: tuple[str, ...] = ()
     """Values that the chart rests on although nobody read them, or others contradict them."""
+    colors: tuple[int, ...] = ()
+    """Of each parameter its layer's place in the palette; empty if only runs have colours."""
     is_of_parameters: bool = True
     """Whether filters and chosen layers apply; not so for hyperparameters."""
 
@@ -147,6 +149,7 @@ class Drawing:
             "xLabel": self.x_label,
             "parameters": list(self.parameters),
             "layers": list(self.layers),
+            "colors": list(self.colors),
             "runs": [run.data() for run in self.runs],
             "panels": [panel.data() for panel in self.panels],
             "measures": [_measure_data(measure) for measure in self.measures],

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.presentation.figures.chapter import MOST_MARKS, Chapter
+from ckpt_inspect.presentation.figures.colors import layer_of
 from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.names import group_by_structure
 from ckpt_inspect.presentation.figures.questions import Question
@@ -74,6 +75,7 @@ class ChartMaker:
             measures=tuple(measures),
             usual=asks.usual,
             doubts=chapter.doubts_of(asks.rests_on),
+            colors=tuple(map(int, chapter.colors)) if chapter.is_series and len(chapter.runs) == 1 else (),
         )
 
     @cached_property
@@ -89,8 +91,3 @@ class ChartMaker:
             )
             for run, kept in zip(self.chapter.runs, self.chapter.kept, strict=True)
         )
-
-
-def layer_of(name: str) -> str:
-    """Return the layer that a parameter is of: its name without the last component."""
-    return name.rpartition("/")[0] or name

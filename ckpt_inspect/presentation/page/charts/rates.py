@@ -53,7 +53,7 @@ def rates_drawing(maker: ChartMaker) -> Drawing | None:
     ]
     measures = [Measure(title, tuple(values)) for title in titles]
     chart = maker.chart(ASKS, measures, panels)
-    return replace(chart, parameters=tuple(titles), layers=tuple(titles), is_of_parameters=False)
+    return replace(chart, parameters=tuple(titles), layers=tuple(titles), colors=(), is_of_parameters=False)
 
 
 def _names(series: Sequence[OptimizerSeries]) -> list[str]:

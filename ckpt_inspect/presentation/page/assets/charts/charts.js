@@ -104,10 +104,7 @@ class ChartDrawing {
   }
 
   draw() {
-    if (!this.isDecoded) {
-      decode(this.chart);
-      this.panels.forEach((panel) => panel.reserve?.());
-    }
+    if (!this.isDecoded) decode(this.chart);
     this.isDecoded = true;
     this.isCurrent = true;
     this.width = this.node.clientWidth;

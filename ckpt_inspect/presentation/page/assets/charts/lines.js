@@ -7,7 +7,6 @@ const MANY = 150; // checkpoints: more have a thin line, so that what lies behin
 const FAN = [0.05, 0.25, 0.5, 0.75, 0.95];
 const MARGIN = { top: 34, right: 14, bottom: 38, left: 62 };
 const HEIGHT = 290;
-const layerPlaces = new Map(); // by layer: its colour all over the page
 
 class LinesPanel {
   constructor(chart, panel, holder) {
@@ -31,27 +30,6 @@ class LinesPanel {
 
   // --- which lines there are
 
-  // Few layers have their colours by their place in the model. Of many those that stand out get one when they are first
-  // drawn, that their panel has least of.
-  reserve() {
-    if (!this.chart.isOfParameters || this.isByRun) return;
-    const layersOf = (members) => [...new Set(members.map((member) => this.chart.layers[member]))];
-    const all = [...new Set(this.chart.layers)];
-    if (all.length <= COLORS) {
-      all.forEach((layer, i) => layerPlaces.has(layer) || layerPlaces.set(layer, i));
-      return;
-    }
-    const { members } = this.panel;
-    const shown = layersOf(members.length <= MOST_LINES ? members : this.outermost(members));
-    const used = new Array(COLORS).fill(0);
-    shown.filter((layer) => layerPlaces.has(layer)).forEach((layer) => { used[layerPlaces.get(layer)] += 1; });
-    shown.filter((layer) => !layerPlaces.has(layer)).forEach((layer) => {
-      const place = used.indexOf(Math.min(...used));
-      used[place] += 1;
-      layerPlaces.set(layer, place);
-    });
-  }
-
   line(run, member) {
     const { x } = this.chart.runs[run];
     const part = (values) => values && values[run].subarray(member * x.length, (member + 1) * x.length);
@@ -69,9 +47,9 @@ class LinesPanel {
     if (!chosenIn(this.chart)) strong = members.length <= this.mostLines() ? members : this.outermost(members);
     const isStrong = new Set(strong);
     this.members = members;
-    const places = this.places();
-    const alike = strong.map((member, i) => strong.slice(0, i).filter((other) => places.get(other) === places.get(member)).length);
-    this.strong = this.linesOf(strong).map((line) => this.styled(line, places.get(line.member), alike[strong.indexOf(line.member)]));
+    const { colors } = this.chart;
+    const alike = strong.map((member, i) => strong.slice(0, i).filter((other) => colors[other] === colors[member]).length);
+    this.strong = this.linesOf(strong).map((line) => this.styled(line, colors[line.member], alike[strong.indexOf(line.member)]));
     this.others = this.linesOf(members.filter((member) => !isStrong.has(member)));
     this.isFanned = this.others.length > 0 && !chosenIn(this.chart) && !this.measure.isShare;
   }
@@ -79,17 +57,11 @@ class LinesPanel {
   // Of several runs a layer's lines would hide each other sooner
   mostLines() { return this.isByRun ? 2 : MOST_LINES; }
 
-  // Dashes tell apart who shares a colour in a panel
-  places() {
-    const layers = [...new Set(this.chart.layers)];
-    const placeOf = new Map(layers.map((layer, i) => [layer, layerPlaces.get(layer) ?? i % COLORS]));
-    return new Map(this.chart.layers.map((layer, member) => [member, placeOf.get(layer)]));
-  }
-
+  // Dashes tell apart who shares a colour in a panel, or has one that looks like it
   styled(line, place, alike) {
     if (this.isByRun) return { ...line, color: color(line.run), dashes: DASHES[line.run % DASHES.length] };
-    const own = this.chart.isOfParameters ? color(place) : "var(--ink)";
-    return { ...line, color: own, dashes: DASHES[alike % DASHES.length] };
+    if (!this.chart.isOfParameters) return { ...line, color: "var(--ink)", dashes: DASHES[0] };
+    return { ...line, color: color(place), dashes: DASHES[(Math.floor(place / 4) + alike) % DASHES.length] };
   }
 
   newest(line) {

@@ -151,7 +151,7 @@ class Curves:
 
 def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: Any) -> str:
     """Mark, at the edge of the axes, where a curve lies beyond it, each beside the one before; return an arrow that
-    way, or nothing."""
+    way if it ends there, or nothing."""
     from matplotlib.transforms import ScaledTranslation
 
     for is_beyond, place, marker, arrow in (
@@ -159,11 +159,13 @@ def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: An
         (values < limits[0], limits[0], "v", "  ↓"),
     ):
         if is_beyond.any():
+            last = np.flatnonzero(is_beyond)[-1]
             taken = sum(line.get_gid() == "beyond" for line in axes.lines)
-            beside = axes.transData + ScaledTranslation(-taken / 9, 0, axes.figure.dpi_scale_trans)
-            at = [x[np.flatnonzero(is_beyond)[-1]]], [place]
-            axes.plot(*at, marker, color=color, ms=6, zorder=4, gid="beyond", transform=beside, clip_on=False)
-            return arrow
+            aside = taken / 9 if x[last] < np.mean(axes.get_xlim()) else -taken / 9
+            beside = axes.transData + ScaledTranslation(aside, 0, axes.figure.dpi_scale_trans)
+            look: dict[str, Any] = {"ms": 6, "zorder": 4, "gid": "beyond", "transform": beside, "clip_on": False}
+            axes.plot([x[last]], [place], marker, color=color, **look)
+            return arrow if last == np.flatnonzero(np.isfinite(values))[-1] else ""
     return ""
 
 
@@ -196,13 +198,15 @@ def looks_of(chapter: Chapter, members: Iterable[int]) -> Iterator[tuple[int, di
     """Yield each parameter with the looks of its line: its layer's colour, and dashes that tell it from others."""
     members = list(members)
     for at, (color, way) in zip(members, told_apart(chapter.colors[members]), strict=True):
-        yield at, {"color": color, "ls": style.DASHES[way % len(style.DASHES)]}
+        yield at, {"color": color, "ls": style.DASHES[way]}
 
 
 def told_apart(places: Iterable[int]) -> Iterator[tuple[str, int]]:
-    """Yield the colour of each place in the palette, and a number by which it differs from the same, or one that looks
-    like it, before."""
+    """Yield the colour of each place in the palette, and which of four ways tells it from others: dashes or markers.
+
+    Places of one way look different without red, green or blue as well; the same place again has another way.
+    """
     seen: Counter[int] = Counter()
     for place in places:
-        yield style.COLORS[place], place // 4 + seen[place]
+        yield style.COLORS[place], (place // 2 % 3 + 3 * seen[place]) % 4
         seen[place] += 1

@@ -24,6 +24,7 @@ colour blindness."""
 LineStyle: TypeAlias = str | tuple[int, tuple[float, ...]]
 """A line's dashes, as matplotlib takes them: a name, or an offset and the lengths of dashes and gaps."""
 DASHES: tuple[LineStyle, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+MARKERS = "oDs^"
 TITLE_SIZE, ANSWER_SIZE, TEXT_SIZE, SMALL_SIZE = 14.0, 10.0, 9.0, 8.0
 """Points."""
 

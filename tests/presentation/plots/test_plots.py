@@ -973,6 +973,19 @@ def test_outliers_are_marked_beside_each_other() -> None:
     assert abs(places[0] - places[1]) > 10
 
 
+def test_a_line_that_left_the_axis_early_ends_without_an_arrow() -> None:
+    """Its name stands beside the newest value, which is within; the mark stands inside the panel."""
+    frames = make_frames(4, 200)
+    early = (frames["parameters"]["parameter"] == "dense/bias") & (frames["parameters"]["checkpoint_index"] == 1)
+    frames["parameters"].loc[early, "update_rms"] *= 1e-9
+    figure = plot_movement(chapters([RunFrames("digits", **frames)])[0])
+    figure.draw_without_rendering()
+    vectors = panels(figure)[1]
+    (mark,) = artists(vectors, "beyond")
+    assert not any(text.endswith(("↓", "↑")) for text in legends(vectors))
+    assert vectors.get_window_extent().x0 <= mark.get_window_extent().x0
+
+
 def test_rows_of_several_measures_have_their_names_once() -> None:
     """At the left of the first, kernels and vectors on one axis."""
     figure = plot_effective_lr(chapter_of(4, 1))

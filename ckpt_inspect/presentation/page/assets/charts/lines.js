@@ -57,11 +57,11 @@ class LinesPanel {
   // Of several runs a layer's lines would hide each other sooner
   mostLines() { return this.isByRun ? 2 : MOST_LINES; }
 
-  // Dashes tell apart who shares a colour in a panel, or has one that looks like it
+  // Dashes tell apart who shares a colour in a panel, or has one that looks like it to the colour-blind
   styled(line, place, alike) {
     if (this.isByRun) return { ...line, color: color(line.run), dashes: DASHES[line.run % DASHES.length] };
     if (!this.chart.isOfParameters) return { ...line, color: "var(--ink)", dashes: DASHES[0] };
-    return { ...line, color: color(place), dashes: DASHES[(Math.floor(place / 4) + alike) % DASHES.length] };
+    return { ...line, color: color(place), dashes: DASHES[(Math.floor(place / 2) % 3 + 3 * alike) % DASHES.length] };
   }
 
   newest(line) {

@@ -53,6 +53,18 @@ def test_every_parameter_is_a_dot_and_names_neither_overlap_nor_leave_the_page(c
     assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
+def test_dots_of_a_layer_have_its_colour_and_different_markers() -> None:
+    """Whatever the order of the rows, which is that of their changes."""
+    names = ["b/kernel", "a/bias", "b/bias", "a/kernel"]
+    frame = _frame(4).assign(parameter=names)
+    axes = plot_change_by_rate(frame).axes[0]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    looks = {t: (h.get_color(), h.get_marker()) for t, h in zip(texts, axes.get_legend().legend_handles, strict=True)}
+    assert set(looks) == set(names)
+    assert looks["a/kernel"][0] == looks["a/bias"][0] != looks["b/kernel"][0] == looks["b/bias"][0]
+    assert len(set(looks.values())) == 4
+
+
 def test_the_parameter_off_the_trend_is_the_furthest() -> None:
     """Distances are from the line through all, in decades."""
     rates = np.array([1e-4, 1e-3, 1e-2, 1e-1])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.presentation.figures.colors import places_of
 from ckpt_inspect.presentation.figures.names import shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.figures.questions import CHANGE_BY_RATE, CHANGES
 from ckpt_inspect.presentation.figures.spread import positive
@@ -43,7 +45,8 @@ def changes_answer(frame: DataFrame) -> str:
     known = ratio[np.isfinite(ratio)]
     if known.size:
         middle, low, high = (number(float(each)) for each in (np.median(known), known.min(), known.max()))
-        parts.append(f"{symbol_of_rates(frame).partition(' ')[0]} went to ×{middle} (median; ×{low} to ×{high})")
+        of_all = f"median of {known.size}; ×{low} to ×{high}"
+        parts.append(f"{symbol_of_rates(frame).partition(' ')[0]} went to ×{middle} ({of_all})")
     text = "; ".join(parts) or "no parameter is in both with a value to compare"
     return text[0].upper() + text[1:] + "."
 
@@ -130,7 +133,8 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", 
     import seaborn
 
     own = frame.assign(x=positive(floats(frame["effective_lr_b"])), y=positive(floats(frame["weight_change"])))
-    own = own.dropna(subset=["x", "y"])
+    # by their names, which give layers their colours: the rows' own order is that of their changes
+    own = own.dropna(subset=["x", "y"]).sort_values("parameter", key=lambda names: names.astype(str).map(natural_key))
     if not len(own):
         raise RequestError("there is nothing to draw: no parameter has an effective learning rate and moved")
     rates, changes = floats(own["x"]), floats(own["y"])
@@ -144,10 +148,11 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", 
     axes.set(xlabel=f"median {symbol} in B{space}{unit}", ylabel=CHANGE_BY_RATE.label)
     far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
     labels = short_labels(names, 34, len(shared_prefix(names)))
-    dots = []
-    for at, color in zip(far, style.COLORS, strict=False):
+    places, dots = places_of(names, [far]), []
+    for at, (color, way) in zip(far, panels.told_apart(places[at] for at in far), strict=True):
         place = [[np.clip(values[at], *limits)] for values, limits in zip((rates, changes), ends, strict=True)]
-        dots += axes.plot(*place, "o", color=color, ms=7, mec="white", clip_on=False, gid="name")
+        look: dict[str, Any] = {"color": color, "ms": 8, "mec": "white", "clip_on": False, "gid": "name"}
+        dots += axes.plot(*place, style.MARKERS[way], **look)
     told = {"title": "furthest from the trend", "alignment": "left"}
     axes.legend(dots, [labels[at] for at in far], loc="upper left", bbox_to_anchor=(1.0, 1.0), **told)
     parts = [*_compared(name_a, name_b), f"{len(own)} of {len(frame)} tensors"]

@@ -16,7 +16,7 @@ from ckpt_inspect.presentation.figures.spread import positive
 from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.rows import Quantity, draw_rows, height, write
+from ckpt_inspect.presentation.plots.rows import Quantity, draw_dots, height, rows, write
 from ckpt_inspect.presentation.plots.sheet import blank, sheet
 
 if TYPE_CHECKING:
@@ -81,22 +81,17 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
     `name_a` and `name_b` are what the two are called; `doubts`: values that E rests on although nobody read them.
     Raises RequestError for a frame without rows.
     """
-    import pandas as pd
-
     if not len(frame):
         raise RequestError("there is nothing to draw: no parameter or tensor was compared")
     shown, counts = frame.head(MOST_ROWS), frame["status"].value_counts()
     change = floats(shown["weight_change"])
     values = [ratios_of_rates(shown), np.where(change > 0, change, np.nan)]
-    dots = [
-        pd.DataFrame({"column": at, "kind": "", "series": "", "offset": 0.0, "x": x, "row": range(len(x))})
-        for at, x in enumerate(values)
-    ]
     ends = [panels.robust_range([x[None, :]], *others) for x, others in zip(values, ([1.0], []), strict=True)]
     columns = [Quantity(f"median {symbol_of_rates(frame)}, B over A", ends[0]), Quantity(CHANGES.label, ends[1])]
     names, body = [drawable(str(name)) for name in frame["parameter"]], blank()
     labels = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
-    for axes, at, _ in draw_rows(body, pd.concat(dots, ignore_index=True), columns, labels, {"": style.MAIN}):
+    for axes, at, _ in rows(body, columns, labels):
+        draw_dots(axes, columns[at], [(style.MAIN, values[at])])
         if at == 0:
             axes.axvline(1.0, color=style.INK, lw=0.8, zorder=1)
         _label_extremes(axes, values[at], ends[at])

@@ -993,6 +993,7 @@ def test_rows_of_several_measures_have_their_names_once() -> None:
     shown = [[tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if tick.label1.get_visible()]
              for axes in figure.axes]  # fmt: skip
     assert shown == [["dense/kernel", "dense_1/kernel"], [], ["dense/bias", "dense_1/bias"], []]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "E/α, per unit of gradient", "RMS of Δ/α"]
     assert len({axes.get_position().x0 for axes in figure.axes}) == 2
 
 

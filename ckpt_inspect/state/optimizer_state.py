@@ -108,7 +108,12 @@ class Parameter:
         return self.update_rule.last_update(self.state(), self.settings)
 
     def reason(self, quantity: str) -> str | None:
-        """Return why `effective_lr` or `last_update` gives None; None if it gives an array. Reads nothing."""
+        """Return why `effective_lr`, `last_update` or one of the arrays gives None; None if it gives an array. Reads
+        nothing. Raises RequestError for any other name."""
+        if quantity in (arrays := ("value", *STATE_SLOTS)):
+            return None if self.key(quantity) is not None else f"the {quantity.replace('_', ' ')} is not in the file"
+        if quantity not in (figures := ("effective_lr", "last_update")):
+            raise RequestError(f"there is no {quantity!r} of a parameter: ask for {', '.join((*figures, *arrays))}")
         if self.update_rule is None:
             return "this package has no formula for this optimizer's update"
         if quantity in self.open_reasons:
@@ -116,9 +121,9 @@ class Parameter:
         if quantity == "last_update" and self.settings.weight_decay is None:
             return "the weight decay is not known: give it"
         empty = np.empty(0, numpy_dtype(self.dtype))
-        arrays = {a: empty if self.key(a) is not None else None for a in ("value", *STATE_SLOTS)}
+        state = State(**{a: empty if self.key(a) is not None else None for a in arrays})
         try:
-            getattr(self.update_rule, quantity)(State(**arrays), self.settings)
+            getattr(self.update_rule, quantity)(state, self.settings)
         except NotDetermined as reason:
             return str(reason)
         return None

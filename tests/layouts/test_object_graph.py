@@ -14,7 +14,7 @@ from support.bundle_writer import field
 from support.memory_checkpoints import MemoryCheckpoint, moments, node, object_graph
 
 from ckpt_inspect import CkptInspectError, optimizer_states
-from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.errors import DamagedFileError, RequestError
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, Node, ObjectGraph
 
 
@@ -587,7 +587,12 @@ def test_a_second_moment_of_another_shape_is_left_out() -> None:
     (parameter,) = state.parameters.values()
     assert parameter.second_moment() is None
     assert parameter.effective_lr() is None
-    assert parameter.reason("effective_lr") == "the second moment is not in the file"
+    assert (
+        parameter.reason("effective_lr") == parameter.reason("second_moment") == "the second moment is not in the file"
+    )
+    assert parameter.reason("first_moment") is None
+    with pytest.raises(RequestError, match="there is no 'velocity' of a parameter: ask for effective_lr, last_update"):
+        parameter.reason("velocity")
     assert [p.code for p in state.problems] == ["shapes-differ"]
 
 

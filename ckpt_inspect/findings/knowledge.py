@@ -98,7 +98,7 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
     """Find what is assumed of the newest checkpoint's hyperparameters."""
     names = [n for n in history.hyperparameters if n != "learning_rate" and _is_assumed(history, n)]
     if names:
-        values = ", ".join(f"{n} = {setting(float(history.newest(n)))}" for n in names)
+        values = ", ".join(f"{n} = {setting(float(history.newest(n)))}{_seen_elsewhere(history, n)}" for n in names)
         options = " ".join(_option(history.name, n) for n in names)
         yield history.finding(
             ASSUMED,
@@ -189,6 +189,16 @@ def _is_told(history: History, name: str) -> bool:
         return False
     default = rule.defaults(implementation).get(name)
     return default is not None and not np.isclose(float(history.newest(name)), default, rtol=1e-4, atol=0)
+
+
+def _seen_elsewhere(history: History, name: str) -> str:
+    """Return what the last checkpoint that doesn't leave a value to be assumed has; empty if all do."""
+    sources = history[f"{name}_source"]
+    (known,) = np.nonzero((sources != "default") & (sources != "unknown"))
+    if not known.size:
+        return ""
+    row = int(known[-1])
+    return f" (but {setting(float(history[name][row]))}, {sources[row]}, in {history.at(row)})"
 
 
 def _is_assumed(history: History, name: str) -> bool:

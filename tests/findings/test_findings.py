@@ -832,6 +832,21 @@ def test_a_training_from_the_same_seed_is_no_resume(tmp_path: Path) -> None:
     assert "weights" not in found.evidence[-1].figures
 
 
+def test_what_is_assumed_is_told_beside_what_another_checkpoint_shows(tmp_path: Path) -> None:
+    """An epsilon that two checkpoints tell together need not be that of a later one, and isn't passed over."""
+    run = AdamRun()
+    for _ in range(2):
+        run.train(20)
+        run.save(tmp_path / f"m-{run.step}.h5")
+    analyses = analyze(tmp_path)
+    variables = analyses.optimizers["optimizer"].variables
+    variables["epsilon_source"][:] = "default"
+    assert the("hyperparameters-assumed", findings_of(analyses)).title.endswith("epsilon = 10⁻⁷")
+    variables["epsilon"][0], variables["epsilon_source"][0] = 0.1, "inferred"
+    title = the("hyperparameters-assumed", findings_of(analyses)).title
+    assert "epsilon = 10⁻⁷ (but 0.1, inferred, in m-20.h5 (step 20))" in title
+
+
 def test_no_drift_is_told_where_another_epsilon_is_assumed(made: Callable[[str], Analyses]) -> None:
     """One that some checkpoints tell together, and a default in the others: E differs by that alone."""
     run = made("spread-growing")

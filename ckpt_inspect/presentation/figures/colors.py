@@ -32,15 +32,14 @@ def places_of(names: Sequence[str], panels: Iterable[Sequence[int] | NDArray[np.
     """Return the place of each name's layer: by their order if they are few.
 
     Of many, those that have a line of their own in any of `panels`, positions among the names, get the colour that the
-    first such panel has least of.
+    first such panel, and then all of them, have least of.
     """
     layers = [layer_of(name) for name in names]
     order = {layer: i for i, layer in enumerate(dict.fromkeys(layers))}
     places: dict[str, int] = {}
     for members in panels if len(order) > MOST_COLORS else ():
         shown = dict.fromkeys(layers[member] for member in members)
-        taken = Counter(places[layer] for layer in shown if layer in places)
         for layer in (layer for layer in shown if layer not in places):
-            places[layer] = min(range(MOST_COLORS), key=lambda place: taken[place])
-            taken[places[layer]] += 1
+            here, anywhere = Counter(map(places.get, shown)), Counter(places.values())
+            places[layer] = min(range(MOST_COLORS), key=lambda place: (here[place], anywhere[place]))
     return [places.get(layer, order[layer] % MOST_COLORS) for layer in layers]

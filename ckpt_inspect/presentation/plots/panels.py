@@ -174,7 +174,7 @@ def draw_usual(axes: Axes, usual: Usual | None, *, vertical: bool = False) -> No
     if usual is not None:
         span, line = (axes.axvspan, axes.axvline) if vertical else (axes.axhspan, axes.axhline)
         span(usual.low, usual.high, color=style.HEALTHY, alpha=0.1, linewidth=0, zorder=0.5, label=usual.band_text)
-        look: dict[str, Any] = {"color": style.HEALTHY, "lw": 0.9, "dashes": (4, 2), "zorder": 0.6}
+        look: dict[str, Any] = {"color": style.HEALTHY, "lw": 0.9, "dashes": (1, 1.5), "zorder": 0.6}
         line(usual.line, **look, label=usual.line_text, gid="usual")
 
 

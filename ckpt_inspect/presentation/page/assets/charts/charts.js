@@ -66,7 +66,7 @@ class ChartDrawing {
     }
     if (chart.usual) {
       const { band_text: band, line_text: line } = chart.usual;
-      notes.push(make("div", { class: "key" }, keyText(band, swatch("var(--good)", "none", 0.25)), keyText(line, swatch("var(--good)", "4 2"))));
+      notes.push(make("div", { class: "key" }, keyText(band, swatch("var(--good)", "none", 0.25)), keyText(line, swatch("var(--good)", "1.5 2"))));
     }
     if (chart.doubts.length) notes.push(make("p", { class: "doubts" }, make("b", {}, "Uncertain values: "), chart.doubts.join("; ")));
     return notes;

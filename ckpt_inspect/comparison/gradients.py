@@ -266,11 +266,11 @@ class _Kinds:
         self.dtypes: Mapping[DType, NDArray[np.intp]] = {key: np.array(each, np.intp) for key, each in places.items()}
         """Which are of which."""
 
-    def repeat_rows(self, family: str) -> NDArray[np.bool_]:
-        """Return (P,) what `may_repeat_rows` says of them."""
-        if family not in self._repeated:
-            self._repeated[family] = may_repeat_rows(find_implementation(family), self._names, self._shapes)
-        return self._repeated[family]
+    def repeat_rows(self, kept_as: str) -> NDArray[np.bool_]:
+        """Return (P,) what `may_repeat_rows` says of them where the store keeps the implementation as `kept_as`."""
+        if kept_as not in self._repeated:
+            self._repeated[kept_as] = may_repeat_rows(find_implementation(kept_as), self._names, self._shapes)
+        return self._repeated[kept_as]
 
 
 class _Windows:

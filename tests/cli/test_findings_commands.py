@@ -216,7 +216,7 @@ def test_explanations_as_a_document() -> None:
     document = json.loads(Answer("explain", "starved-elements", "--json").out)
     (explanation,) = document["explanations"]
     assert explanation["severity"] == "warning"
-    assert [t["name"] for t in explanation["thresholds"]] == ["starved", "starved_inflation"]
+    assert [t["name"] for t in explanation["thresholds"]] == ["starved", "starved_inflation", "dead_units"]
 
 
 def test_no_row_of_an_explanation_is_empty() -> None:

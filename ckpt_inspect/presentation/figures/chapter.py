@@ -188,13 +188,6 @@ class Chapter:
             found = {kind: np.intersect1d(members, of) for kind, members in found.items()}
         return {kind: members for kind, members in found.items() if members.size}
 
-    @cached_property
-    def colors(self) -> NDArray[np.intp]:
-        """Return (P,) each parameter's place in the palette: its layer's, in every figure."""
-        from ckpt_inspect.presentation.figures.colors import colors_of
-
-        return colors_of(self)
-
     def title_of(self, kind: str, drawn: int | None = None) -> str:
         """Return a kind with how many parameters it has, and how many of them are `drawn` if not all are."""
         whole = len(self.kinds()[kind])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from ckpt_inspect.presentation.figures.questions import QUESTIONS
 MOST_COLORS = 7
 """Of layers: the eighth of the palette is grey, as what many parameters do together."""
 
+_KNOWN: WeakKeyDictionary[Chapter, NDArray[np.intp]] = WeakKeyDictionary()
+"""Of each chapter, which has many figures."""
+
 
 def layer_of(name: str) -> str:
     """Return the layer that a parameter is of: its name without the last component."""
@@ -23,9 +27,11 @@ def layer_of(name: str) -> str:
 
 def colors_of(chapter: Chapter) -> NDArray[np.intp]:
     """Return (P,) each parameter's place in the palette: its layer's."""
-    measures = (measure for figure in QUESTIONS for measure in measures_of(figure, chapter) or [])
-    panels = (members for each in measures for lines in named(chapter, [each]) for members in lines.values())
-    return np.array(places_of(chapter.parameters, panels), np.intp)
+    if chapter not in _KNOWN:
+        measures = (measure for figure in QUESTIONS for measure in measures_of(figure, chapter) or [])
+        panels = (members for each in measures for lines in named(chapter, [each]) for members in lines.values())
+        _KNOWN[chapter] = np.array(places_of(chapter.parameters, panels), np.intp)
+    return _KNOWN[chapter]
 
 
 def places_of(names: Sequence[str], panels: Iterable[Sequence[int] | NDArray[np.intp]]) -> list[int]:

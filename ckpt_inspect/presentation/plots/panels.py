@@ -10,6 +10,7 @@ import numpy as np
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.presentation.figures.chapter import MOST_MARKS
+from ckpt_inspect.presentation.figures.colors import colors_of
 from ckpt_inspect.presentation.figures.questions import NOT_FINITE, Usual
 from ckpt_inspect.presentation.figures.spread import positive
 from ckpt_inspect.presentation.figures.wording import log_ticks
@@ -197,7 +198,7 @@ def looks_of_runs(chapter: Chapter) -> list[tuple[str, style.LineStyle]]:
 def looks_of(chapter: Chapter, members: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each parameter with the looks of its line: its layer's colour, and dashes that tell it from others."""
     members = list(members)
-    for at, (color, way) in zip(members, told_apart(chapter.colors[members]), strict=True):
+    for at, (color, way) in zip(members, told_apart(colors_of(chapter)[members]), strict=True):
         yield at, {"color": color, "ls": style.DASHES[way]}
 
 

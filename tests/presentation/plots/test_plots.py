@@ -14,7 +14,7 @@ from support.frames_for_plots import make_frames, parameter_names
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.figures.answers import answer_of
-from ckpt_inspect.presentation.figures.colors import MOST_COLORS, layer_of, places_of
+from ckpt_inspect.presentation.figures.colors import MOST_COLORS, colors_of, layer_of, places_of
 from ckpt_inspect.presentation.figures.questions import SHARE_LABELS
 from ckpt_inspect.presentation.figures.spread import apart, distance, fan
 from ckpt_inspect.presentation.figures.wording import log_ticks, number
@@ -1060,7 +1060,7 @@ def test_a_layer_has_one_colour_in_all_figures(parameters: int) -> None:
             assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines)
     assert len(colors) >= min(parameters, 9)
     assert all(len(each) == 1 for each in colors.values())
-    of_layers = {(layer_of(name), int(place)) for name, place in zip(chapter.parameters, chapter.colors, strict=True)}
+    of_layers = {(layer_of(name), int(place)) for name, place in zip(chapter.parameters, colors_of(chapter), strict=True)}
     assert len(of_layers) == len({layer for layer, _ in of_layers})
 
 

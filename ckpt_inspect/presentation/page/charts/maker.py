@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.presentation.figures.chapter import MOST_MARKS, Chapter
-from ckpt_inspect.presentation.figures.colors import layer_of
+from ckpt_inspect.presentation.figures.colors import colors_of, layer_of
 from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.names import group_by_structure
 from ckpt_inspect.presentation.figures.questions import Question
@@ -75,7 +75,7 @@ class ChartMaker:
             measures=tuple(measures),
             usual=asks.usual,
             doubts=chapter.doubts_of(asks.rests_on),
-            colors=tuple(map(int, chapter.colors)) if chapter.is_series and len(chapter.runs) == 1 else (),
+            colors=tuple(map(int, colors_of(chapter))) if chapter.is_series and len(chapter.runs) == 1 else (),
         )
 
     @cached_property

@@ -1060,7 +1060,8 @@ def test_a_layer_has_one_colour_in_all_figures(parameters: int) -> None:
             assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines)
     assert len(colors) >= min(parameters, 9)
     assert all(len(each) == 1 for each in colors.values())
-    of_layers = {(layer_of(name), int(place)) for name, place in zip(chapter.parameters, colors_of(chapter), strict=True)}
+    places = colors_of(chapter).tolist()
+    of_layers = {(layer_of(name), place) for name, place in zip(chapter.parameters, places, strict=True)}
     assert len(of_layers) == len({layer for layer, _ in of_layers})
 
 

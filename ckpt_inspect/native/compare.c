@@ -1,6 +1,7 @@
 /* Two tensors against each other: sums of doubles over their elements. */
 #include "halves.h"
 #include "loops.h"
+#include "mapping.h"
 
 #define COMPARE_BODY(bits) \
     double aa = 0, bb = 0, ab = 0, dd = 0; \
@@ -118,8 +119,9 @@ static void compare_block(PairStretch *stretch, const unsigned char *const data[
     stretch->window.impossible += w.impossible;
 }
 
-int compare_stretch(PairStretch *stretch)
+static int compare_elements(void *given)
 {
+    PairStretch *const stretch = given;
     const size_t width = width_of(stretch->dtype);
     const unsigned char *data[2];
     for (size_t begin = 0; begin < stretch->size; begin += CHUNK) {
@@ -133,4 +135,18 @@ int compare_stretch(PairStretch *stretch)
             compare_block(stretch, data, i, n - i < BLOCK ? (int)(n - i) : BLOCK);
     }
     return 1;
+}
+
+int compare_stretch(PairStretch *stretch)
+{
+    const size_t width = width_of(stretch->dtype), size = FINE_BINS * sizeof(int64_t);
+    unsigned char *const before = stretch->scratch + 2 * CHUNK * width;
+    for (size_t side = 0; side < 2; side++)
+        if (stretch->counts[side])
+            memcpy(before + side * size, stretch->counts[side], size);
+    const int is_read = with_mapped(stretch->sources, 2, stretch->size * width, compare_elements, stretch);
+    for (size_t side = 0; side < 2; side++)
+        if (!is_read && stretch->counts[side])
+            memcpy(stretch->counts[side], before + side * size, size);
+    return is_read;
 }

@@ -166,7 +166,7 @@ typedef struct { /* a stretch of a tensor in two files */
     Dtype dtype;
     Source sources[2];
     size_t size;
-    unsigned char *scratch; /* twice CHUNK elements */
+    unsigned char *scratch; /* twice CHUNK elements, and twice FINE_BINS counts */
     int has_window;
     double decay, smallest, tolerance; /* distances.Window */
     int64_t *counts[2];                /* (FINE_BINS,) of each side that are added to; NULL for none */

@@ -8,6 +8,7 @@
  */
 #include "halves.h"
 #include "loops.h"
+#include "mapping.h"
 
 enum { BLOCK = 1024 }; /* elements; the few arrays of a block fit the first-level cache */
 
@@ -532,16 +533,21 @@ static int measure_halves_or_floats(Half half, const Scalars_32 *s, const Block_
                              : measure_brain_halves(s, b, total, denominator);
 }
 
-int measure_stretch(Stretch *stretch, Figures *figures)
+typedef struct {
+    Stretch *stretch;
+    Figures *figures;
+} Measuring;
+
+static int measure_elements(void *given)
 {
+    Stretch *const stretch = ((Measuring *)given)->stretch;
+    Figures *const figures = ((Measuring *)given)->figures;
     const Denominator denominator = denominator_of(stretch);
     const Half half = half_of(stretch->dtype);
     const Scalars_32 s = scalars_of_32(&stretch->c, denominator, half);
     const Scalars_64 wide = scalars_of_64(&stretch->c, denominator, half);
     Totals_32 total = {.under_min = UINT32_MAX};
     Totals_64 wide_total = {.under_min = UINT64_MAX};
-    if (!is_sane(&stretch->c))
-        stretch->lanes = NULL;
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;
@@ -575,11 +581,25 @@ int measure_stretch(Stretch *stretch, Figures *figures)
         add_figures_64(&wide_total, &wide, denominator, half, figures);
     else
         add_figures_32(&total, &s, denominator, half, figures);
-    if (stretch->lanes && stretch->lr_counts && half == NO_HALF && figures->touched) {
+    if (is_read && stretch->lanes && stretch->lr_counts && half == NO_HALF && figures->touched) {
         LaneCounts *const lanes = stretch->lanes;
         add_lanes(&lanes[0], figures->lr_min, figures->lr_max, stretch->lr_counts);
         add_lanes(&lanes[1], figures->under_min, figures->under_max, stretch->under_counts);
     }
+    return is_read;
+}
+
+int measure_stretch(Stretch *stretch, Figures *figures)
+{
+    Measuring measuring = {stretch, figures};
+    if (!is_sane(&stretch->c))
+        stretch->lanes = NULL;
+    if (stretch->lr_counts && !stretch->lanes) /* what is counted at once can't be taken back */
+        return measure_elements(&measuring);
+    const int is_read = with_mapped(stretch->sources, SOURCES, stretch->size * width_of(stretch->dtype), measure_elements,
+                                    &measuring);
+    if (!is_read && stretch->lanes)
+        memset(stretch->lanes, 0, LANES_SIZE);
     return is_read;
 }
 
@@ -594,8 +614,15 @@ VERSIONS(void, add_norms_of_brain_halves, PARAMETERS(32), (s, b, norms, denomina
 VERSIONS(void, add_norms_of_doubles, PARAMETERS(64), (s, b, norms, denominator))
 #undef PARAMETERS
 
-int norms_of_stretch(Stretch *stretch, Norms *norms)
+typedef struct {
+    Stretch *stretch;
+    Norms *norms;
+} AddingNorms;
+
+static int add_norms_of_elements(void *given)
 {
+    Stretch *const stretch = ((AddingNorms *)given)->stretch;
+    Norms *const norms = ((AddingNorms *)given)->norms;
     const Denominator denominator = denominator_of(stretch);
     const Half half = half_of(stretch->dtype);
     const Scalars_32 s = scalars_of_32(&stretch->c, denominator, half);
@@ -626,4 +653,10 @@ int norms_of_stretch(Stretch *stretch, Norms *norms)
         }
     }
     return 1;
+}
+
+int norms_of_stretch(Stretch *stretch, Norms *norms)
+{
+    AddingNorms adding = {stretch, norms};
+    return with_mapped(stretch->sources, SOURCES, stretch->size * width_of(stretch->dtype), add_norms_of_elements, &adding);
 }

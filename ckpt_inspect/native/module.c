@@ -10,6 +10,7 @@
 #include "fletcher.h"
 #include "listing.h"
 #include "loops.h"
+#include "mapping.h"
 #include "shuffle.h"
 
 #if defined(HAS_VERSIONS)
@@ -809,6 +810,7 @@ static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
 static int prepare(PyObject *module)
 {
     prepare_checksums();
+    prepare_mapping();
     instructions = best_instructions = find_instructions();
     PyObject *names = PyTuple_New((Py_ssize_t)best_instructions + 1);
     if (!names)

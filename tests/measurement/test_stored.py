@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ pytestmark = pytest.mark.skipif(loops is None, reason="the loops were not compil
 
 DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)
 SHAPE = (300, 170)
+LARGE = (1100, 700)
+"""Of which any array is mapped where it is in memory."""
 ADAM = {"learning_rate": 1e-2, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-3, "step": 50, "weight_decay": 0.0}
 
 
@@ -53,15 +57,15 @@ def write(prefix: Path, arrays: dict[str, Array]) -> Path:
     return prefix
 
 
-def adam_arrays(dtype: Any, seed: int = 0) -> dict[str, Array]:
+def adam_arrays(dtype: Any, seed: int = 0, shape: tuple[int, int] = SHAPE) -> dict[str, Array]:
     """θ, m and v as training leaves them, of two tensors; with rows that were never reached, and spoiled elements."""
     rng = np.random.default_rng(seed)
-    gradient = rng.normal(size=SHAPE) * 10.0 ** rng.uniform(-3, 0, SHAPE)
-    first, second = gradient * rng.uniform(-1, 1, SHAPE), gradient**2 * rng.uniform(0.5, 2.0, SHAPE) + 1e-6
+    gradient = rng.normal(size=shape) * 10.0 ** rng.uniform(-3, 0, shape)
+    first, second = gradient * rng.uniform(-1, 1, shape), gradient**2 * rng.uniform(0.5, 2.0, shape) + 1e-6
     for row in (0, 7, 8, 150, 299):
         first[row], second[row] = 0, 0
     second[3, 4], second[20, 1], first[33, 3] = -1, np.nan, np.inf
-    value = rng.normal(size=SHAPE)
+    value = rng.normal(size=shape)
     found = {"w": value, "w/Adam": first, "w/Adam_1": second}
     found |= {f"b{name[1:]}": array[1] for name, array in found.items()}
     with np.errstate(all="ignore"):
@@ -106,6 +110,21 @@ def test_what_is_read_in_place_is_what_numpy_finds(
     with open_checkpoint(path) as checkpoint:
         expected = Sweep(parameters(checkpoint, rule=rule, weight_decay=decay), piece=piece, threads=1).run()
     check_same(found, expected, rtol=1e-12 if rule == "lamb" else 0)  # whose E holds a sum over the tensor
+
+
+@pytest.mark.parametrize("rule", ["adam", "lamb"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+def test_what_is_mapped_is_what_numpy_finds(
+    tmp_path: Path, dtype: Any, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large tensors at any place of a file, of which a page begins anywhere."""
+    path = write(tmp_path / "m", {**adam_arrays(dtype, shape=LARGE), "a": np.zeros(4099, np.uint8)})
+    with open_checkpoint(path) as checkpoint:
+        found = Sweep(parameters(checkpoint, rule=rule)).run()
+    monkeypatch.setattr(sweep_module, "loops", None)
+    with open_checkpoint(path) as checkpoint:
+        expected = Sweep(parameters(checkpoint, rule=rule), threads=1).run()
+    check_same(found, expected, rtol=1e-12 if rule == "lamb" else 0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
@@ -193,12 +212,56 @@ def test_a_file_that_ends_early_is_an_error_in_words(tmp_path: Path) -> None:
             Sweep(chosen).run()
 
 
+SHRINKING = """
+import os, sys, threading, time
+import numpy as np
+from ckpt_inspect.native import loops
+
+path, size = sys.argv[1], 1 << 23
+data = np.random.default_rng(0).random(size, np.float32).tobytes()
+room = np.zeros(loops.SCRATCH + 64, np.uint8)
+scratch = room[-room.ctypes.data % 64 :][: loops.SCRATCH]
+caught = [line for line in open("/proc/self/status") if line.startswith("SigCgt")]
+
+
+def compare(seconds):
+    with open(path, "wb") as file:
+        file.write(data)
+    counts = [np.zeros(1 << 14, np.int64) for _ in range(2)]
+    cut = threading.Thread(target=lambda: (time.sleep(seconds), os.truncate(path, 4096)))
+    with open(path, "rb") as file:
+        at = file.fileno()
+        cut.start() if seconds else None
+        found = loops.compare_stored((at, 0), (at, 2 * size), 0, size // 2, scratch, None, *counts)
+    cut.join() if seconds else None
+    return found, sum(int(each.sum()) for each in counts)
+
+
+results = [compare(1e-4 * part) for part in range(1, 80, 3)]
+assert {counted for found, counted in results if found is None} == {0}, results
+whole, counted = compare(0)
+assert counted == size
+assert all(found == whole for found, _ in results if found is not None)
+assert caught == [line for line in open("/proc/self/status") if line.startswith("SigCgt")]
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files are mapped on Linux alone")
+def test_a_file_that_shrinks_while_it_is_read_ends_no_process(tmp_path: Path) -> None:
+    """What was counted of it is taken back, other files are read as ever, and no handler of signals stays behind."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SHRINKING, str(tmp_path / "m")], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("shape", [SHAPE, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
 def test_two_files_are_compared_in_place_as_numpy_compares_them(
-    tmp_path: Path, dtype: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dtype: Any, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Distances, windows and medians of E."""
-    one, two = adam_arrays(dtype), adam_arrays(dtype)
+    one, two = adam_arrays(dtype, shape=shape), adam_arrays(dtype, shape=shape)
     two["w"] = (two["w"] + np.asarray(0.125, dtype)).astype(dtype)
     two["w/Adam_1"] = (two["w/Adam_1"] * np.asarray(0.99, dtype)).astype(dtype)
     paths = write(tmp_path / "a", one), write(tmp_path / "b", two)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Source
@@ -78,10 +78,21 @@ class GraphRate(NamedTuple):
     graph: GraphDef
     node: str
     """Name of the node whose value it is."""
-    counter: str | None
-    """Key of the variable that counts the steps in the expression; None if the checkpoint has none."""
+    variables: Mapping[str, str]
+    """Keys of the numbers that the expression is computed from and the checkpoint holds, by their names in the
+    graph."""
     scopes: frozenset[str] = frozenset()
-    """Scopes of the updates that use it; empty if the counter is the optimizer's own, which it raises after them."""
+    """Scopes of the updates that use it; empty if they aren't known, as of an optimizer that raises its own counter
+    after them."""
+
+
+def rate_in_graph(
+    checkpoint: Checkpoint, graph: GraphDef, node: str, scopes: frozenset[str] = frozenset()
+) -> GraphRate:
+    """Return the learning rate that a node of the graph is, with the checkpoint's variables that it depends on."""
+    tensors = checkpoint.tensors
+    held = {name: name for name in graph.variables_in(node) if name in tensors and tensors[name].shape == ()}
+    return GraphRate(graph, node, held, scopes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,21 @@ nodes under `<scope>/update_<variable>/`.
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
-import numpy as np
-
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.layouts.graph_values import (
+    CONSTANT_OPS,
+    MAX_DEPTH,
+    TRANSPARENT_OPS,
+    VARIABLE_OPS,
+    Expressions,
+    bare_name,
+    constant_of,
+    data_inputs,
+    flag_of,
+)
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import HYPERPARAMETERS, OPERATIONS
 from ckpt_inspect.wire import fields
@@ -23,48 +31,13 @@ from ckpt_inspect.wire import fields
 # graph.proto, node_def.proto, attr_value.proto, tensor.proto: field numbers
 GRAPH_NODE = 1
 NODE_NAME, NODE_OP, NODE_INPUT, NODE_ATTR = 1, 2, 3, 5
-ENTRY_KEY, ENTRY_VALUE = 1, 2
-ATTR_BOOL, ATTR_TYPE, ATTR_TENSOR = 5, 6, 8
-TENSOR_DTYPE, TENSOR_CONTENT, TENSOR_FLOAT, TENSOR_DOUBLE, TENSOR_INT, TENSOR_INT64 = 1, 4, 5, 6, 7, 10
-NUMPY_OF_DTYPE = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # types.proto: FLOAT, DOUBLE, INT32, INT64, HALF
-FLOAT, DOUBLE, BOOL, HALF = 1, 2, 10, 19
-INTEGERS = {3, 4, 5, 6, 9, 17, 22, 23}  # INT32, UINT8, INT16, INT8, INT64, UINT16, UINT32, UINT64
 
-CONSTANT_OPS = {"Const"}
-VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
 ASSIGN_OPS = {"Assign", "AssignVariableOp"}
 ADD_OPS = {"AssignAdd", "AssignAddVariableOp"}
 SUBTRACT_OPS = {"AssignSub", "AssignSubVariableOp"}
 CHANGING_OPS = ASSIGN_OPS | ADD_OPS | SUBTRACT_OPS
 PLACEHOLDER_OPS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 RESTORE_OPS = {"RestoreV2", "RestoreSlice", "Restore"}
-TRANSPARENT_OPS = {
-    "Identity",
-    "ReadVariableOp",
-    "Enter",
-    "Cast",
-    "ResourceGather",
-    "StopGradient",
-    "Switch",  # what enters a branch of tf.cond, as a loss scale's or a stale gradient's does
-    "RefSwitch",
-}
-SCALAR_OPS: Mapping[str, Callable[..., float]] = {
-    "Add": lambda a, b: a + b, "AddV2": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
-    "RealDiv": lambda a, b: a / b, "Div": lambda a, b: a / b, "FloorDiv": lambda a, b: float(np.floor(a / b)),
-    "Pow": lambda a, b: a**b, "Minimum": min, "Maximum": max, "Floor": lambda a: float(np.floor(a)),
-    "Ceil": lambda a: float(np.ceil(a)), "Sqrt": lambda a: float(np.sqrt(a)), "Rsqrt": lambda a: float(1 / np.sqrt(a)),
-    "Exp": lambda a: float(np.exp(a)), "Cos": lambda a: float(np.cos(a)), "Neg": lambda a: -a,
-    "Square": lambda a: a * a, "Abs": abs, "Sign": lambda a: float(np.sign(a)), "Round": lambda a: float(np.rint(a)),
-    "Sin": lambda a: float(np.sin(a)), "Tanh": lambda a: float(np.tanh(a)), "Log": lambda a: float(np.log(a)),
-    "Reciprocal": lambda a: 1 / a, "SquaredDifference": lambda a, b: (a - b) * (a - b), "AddN": lambda *a: sum(a),
-    "FloorMod": lambda a, b: float(np.mod(a, b)), "TruncateDiv": lambda a, b: float(np.trunc(a / b)),
-    "LogicalAnd": lambda a, b: float(bool(a and b)), "LogicalOr": lambda a, b: float(bool(a or b)),
-    "LogicalNot": lambda a: float(not a), "NotEqual": lambda a, b: float(a != b),
-    "Less": lambda a, b: float(a < b), "LessEqual": lambda a, b: float(a <= b), "Greater": lambda a, b: float(a > b),
-    "GreaterEqual": lambda a, b: float(a >= b), "Equal": lambda a, b: float(a == b),
-    "Select": lambda c, a, b: a if c else b, "SelectV2": lambda c, a, b: a if c else b,
-}  # fmt: skip
-MAX_DEPTH = 200
 PARTITION = re.compile(r"(?P<whole>.+)/part_[0-9]+")
 
 
@@ -152,7 +125,7 @@ class GraphDef:
     def variable_of(self, name: str) -> str | None:
         """Return the variable that an input reads, through `Identity` and `ReadVariableOp`; None for anything else."""
         for _ in range(MAX_DEPTH):
-            node = self.nodes.get(_bare(name))
+            node = self.nodes.get(bare_name(name))
             if node is None:
                 return None
             if node.op in VARIABLE_OPS:
@@ -174,7 +147,7 @@ class GraphDef:
                 continue
             target = self.variable_of(node.inputs[0])
             if target is not None and target not in variables:
-                found.setdefault(target, set()).update(self._read_by(_bare(node.inputs[1]), variables))
+                found.setdefault(target, set()).update(self._read_by(bare_name(node.inputs[1]), variables))
         return {target: frozenset(names) for target, names in found.items()}
 
     def _read_by(self, name: str, variables: frozenset[str]) -> set[str]:
@@ -184,19 +157,22 @@ class GraphDef:
             if node is None or "gradients" in node.name.split("/"):
                 continue
             for i in node.inputs:
-                if not i.startswith("^") and (i := _bare(i)) not in seen:
+                if not i.startswith("^") and (i := bare_name(i)) not in seen:
                     seen.add(i)
                     queue.append(i)
         return seen & variables
 
     def constant(self, name: str) -> float | None:
-        """Return the scalar constant that an input is, through `Identity`; None for anything else."""
+        """Return the number that an input is, or has in all its elements, if it is a constant, through `Identity`; None
+        for anything else."""
         for _ in range(MAX_DEPTH):
-            node = self.nodes.get(_bare(name))
+            node = self.nodes.get(bare_name(name))
             if node is None:
                 return None
             if node.op in CONSTANT_OPS:
-                return _scalar_of(node)
+                value = constant_of(node)
+                first = None if value is None else value[(0,) * value.ndim]
+                return float(first) if first is not None and (value == first).all() else None
             if node.op not in TRANSPARENT_OPS or not node.inputs:
                 return None
             name = node.inputs[0]
@@ -207,63 +183,33 @@ class GraphDef:
 
         None if the expression holds anything else: a placeholder, an operation that isn't arithmetic.
         """
-        return self._evaluate(_bare(name), variables, {}, 0)
-
-    def _evaluate(
-        self, name: str, variables: Mapping[str, float], known: dict[str, float | None], depth: int
-    ) -> float | None:
-        """Evaluate; `known` keeps results, because nodes are shared and a chain of doublings would take forever."""
-        if name not in known:
-            known[name] = None if depth > MAX_DEPTH else self._compute(name, variables, known, depth)
-        return known[name]
-
-    def _compute(
-        self, name: str, variables: Mapping[str, float], known: dict[str, float | None], depth: int
-    ) -> float | None:
-        node = self.nodes.get(name)
-        if node is None:
-            return None
-        if node.op in CONSTANT_OPS:
-            return _scalar_of(node)
-        if node.op in VARIABLE_OPS:
-            return variables.get(node.name)
-        inputs = [_bare(i) for i in node.inputs if not i.startswith("^")]
-        if node.op in TRANSPARENT_OPS and inputs:
-            value = self._evaluate(inputs[0], variables, known, depth + 1)
-            return _cast(value, _type(node, "DstT")) if node.op == "Cast" else value
-        if node.op not in SCALAR_OPS:
-            return None
-        values = [self._evaluate(i, variables, known, depth + 1) for i in inputs]
-        if any(v is None for v in values):
-            return None
-        try:
-            with np.errstate(all="ignore"):
-                value = SCALAR_OPS[node.op](*values)
-                # whole numbers are divided without a rest (`tf.div`)
-                return _cast(value, _type(node, "T") or FLOAT)
-        except (ArithmeticError, TypeError):
-            return None
+        return Expressions(self.nodes, variables).number(name)
 
     def obstacle(self, name: str, variables: Mapping[str, float]) -> GraphNode | None:
         """Return the first node for which `evaluate` has no value, though it has one for all the inputs of that node;
         None if it has a value."""
-        known: dict[str, float | None] = {}
-        found = None
-        name = _bare(name)
-        while self._evaluate(name, variables, known, 0) is None and (node := self.nodes.get(name)) is not None:
-            found = node
-            inputs = [_bare(i) for i in node.inputs if not i.startswith("^")]
-            is_expression = node.op in TRANSPARENT_OPS or node.op in SCALAR_OPS
-            open_ones = [i for i in inputs if self._evaluate(i, variables, known, 0) is None] if is_expression else []
-            if not open_ones or open_ones[0] == name:
-                break
-            name = open_ones[0]
-        return found
+        return Expressions(self.nodes, variables).obstacle(name)
+
+    def variables_in(self, name: str) -> tuple[str, ...]:
+        """Return the variables that an expression is computed from, whatever its operations are."""
+        found: dict[str, None] = {}
+        seen, queue = {bare_name(name)}, [bare_name(name)]
+        while queue:
+            node = self.nodes.get(queue.pop())
+            if node is not None and node.op in VARIABLE_OPS:
+                found[node.name] = None
+            elif node is not None:
+                # a constant in a branch hangs on the branch's condition alone
+                read = node.inputs if node.op in CONSTANT_OPS else data_inputs(node)
+                fresh = [i for i in map(bare_name, read) if i not in seen]
+                seen.update(fresh)
+                queue += fresh
+        return tuple(found)
 
     def _application(self, node: GraphNode) -> Application | None:
         name = node.op.removeprefix("Resource")
         known = OPERATIONS.get(name.removeprefix("Sparse"), ())
-        told = next(((rule, o.inputs) for rule, o in known if not o.flag or _flag(node, o.flag)), None)
+        told = next(((rule, o.inputs) for rule, o in known if not o.flag or flag_of(node, o.flag)), None)
         if told is None:
             return None
         rule, places = told
@@ -281,10 +227,10 @@ class GraphDef:
         """Return the node whose value times the variable is subtracted before the update, as contrib's decoupled decay
         is: a control input `AssignSub(variable, decay * variable)`."""
         for name in node.inputs:
-            before = self.nodes.get(_bare(name)) if name.startswith("^") else None
+            before = self.nodes.get(bare_name(name)) if name.startswith("^") else None
             if before is None or before.op not in SUBTRACT_OPS or len(before.inputs) < 2:
                 continue
-            product = self.nodes.get(_bare(before.inputs[1]))
+            product = self.nodes.get(bare_name(before.inputs[1]))
             if variable is None or self.variable_of(before.inputs[0]) != variable:
                 continue
             if product is None or product.op != "Mul" or len(product.inputs) < 2:
@@ -318,7 +264,7 @@ class GraphDef:
                 found[node.name] = self.constant(node.inputs[1])
             elif node.op not in ASSIGN_OPS:
                 found[node.name] = None
-            elif variable in self._read_by(_bare(node.inputs[1]), frozenset((variable,))):
+            elif variable in self._read_by(bare_name(node.inputs[1]), frozenset((variable,))):
                 now, then = (self.evaluate(node.inputs[1], {variable: at}) for at in (0.0, 1.0))
                 found[node.name] = now if now is not None and then == now + 1 else None
             elif node.name != f"{variable}/Assign" and not self._is_restored(node.inputs[1]):
@@ -333,7 +279,7 @@ class GraphDef:
         while queue:
             node = self.nodes.get(queue.pop())
             for i in node.inputs if node is not None else ():
-                if (name := _bare(i)).startswith(starts):
+                if (name := bare_name(i)).startswith(starts):
                     return True
                 if name not in seen:
                     seen.add(name)
@@ -343,7 +289,7 @@ class GraphDef:
     def _is_restored(self, name: str) -> bool:
         """Return whether an input comes from a checkpoint, through `Identity`."""
         for _ in range(MAX_DEPTH):
-            node = self.nodes.get(_bare(name))
+            node = self.nodes.get(bare_name(name))
             if node is None or node.op in RESTORE_OPS:
                 return node is not None
             if node.op not in TRANSPARENT_OPS or not node.inputs:
@@ -356,7 +302,7 @@ class GraphDef:
         node = self.nodes.get(f"{variable}/Assign")
         if node is None or node.op not in ASSIGN_OPS or len(node.inputs) < 2:
             return None
-        source = self.nodes.get(_bare(node.inputs[1]))
+        source = self.nodes.get(bare_name(node.inputs[1]))
         if source is not None and source.op == "Fill" and len(source.inputs) > 1:
             return self.constant(source.inputs[1])
         return self.constant(node.inputs[1])
@@ -391,73 +337,3 @@ def _decode_node(data: bytes | memoryview) -> GraphNode:
         elif number == NODE_INPUT:
             inputs.append(bytes(value).decode("utf-8", "replace"))
     return GraphNode(name, op, tuple(inputs), data if has_attributes else None)
-
-
-def _bare(name: str) -> str:
-    return name.lstrip("^").split(":", 1)[0]
-
-
-def _attributes(node: GraphNode) -> Iterator[tuple[str, bytes | memoryview]]:
-    for number, _, entry in fields(node.attributes or b""):
-        if number == NODE_ATTR and not isinstance(entry, int):
-            parts = {n: v for n, _, v in fields(entry) if not isinstance(v, int)}
-            yield bytes(parts.get(ENTRY_KEY, b"")).decode("utf-8", "replace"), parts.get(ENTRY_VALUE, b"")
-
-
-def _flag(node: GraphNode, name: str) -> bool:
-    return any(
-        key == name and any(n == ATTR_BOOL and v == 1 for n, _, v in fields(value)) for key, value in _attributes(node)
-    )
-
-
-def _type(node: GraphNode, name: str) -> int | None:
-    """Return the type that an attribute names (types.proto)."""
-    for key, value in _attributes(node):
-        if key == name:
-            return next((v for n, _, v in fields(value) if n == ATTR_TYPE and isinstance(v, int)), None)
-    return None
-
-
-def _cast(value: float | None, dtype: int | None) -> float | None:
-    """Return a number as TensorFlow casts it to a type; None for a type that isn't known, itself if none is named."""
-    if value is None or dtype in (DOUBLE, None):
-        return value
-    if dtype in INTEGERS:
-        return float(np.trunc(value)) if np.isfinite(value) else None
-    if dtype == BOOL:
-        return float(value != 0)
-    return float(np.dtype(NUMPY_OF_DTYPE[dtype]).type(value)) if dtype in (FLOAT, HALF) else None
-
-
-def _scalar_of(node: GraphNode) -> float | None:
-    """Return the value of a `Const` node that holds one number (a TensorProto has several fields for it)."""
-    for key, value in _attributes(node):
-        if key != "value":
-            continue
-        for number, _, tensor in fields(value):
-            if number == ATTR_TENSOR and not isinstance(tensor, int):
-                return _scalar_of_tensor(tensor)
-    return None
-
-
-def _scalar_of_tensor(tensor: bytes | memoryview) -> float | None:
-    content: dict[int, int | bytes | memoryview] = {n: v for n, _, v in fields(tensor)}
-    dtype = content.get(TENSOR_DTYPE)
-    raw = content.get(TENSOR_CONTENT, b"")
-    kind = NUMPY_OF_DTYPE.get(dtype) if isinstance(dtype, int) else None
-    if kind is not None and not isinstance(raw, int) and len(raw) == np.dtype(kind).itemsize:
-        return float(np.frombuffer(bytes(raw), kind)[0])
-    for field, form in ((TENSOR_FLOAT, "<f"), (TENSOR_DOUBLE, "<d")):
-        packed = content.get(field)
-        if isinstance(packed, int):  # not packed: the fixed-width bits
-            packed = packed.to_bytes(8, "little")[: struct.calcsize(form)]
-        if packed is not None and len(packed) == struct.calcsize(form):
-            return float(struct.unpack(form, bytes(packed))[0])
-    for field in (TENSOR_INT, TENSOR_INT64):
-        integer = content.get(field)
-        if isinstance(integer, int):
-            return float(integer)
-        if integer is not None and 0 < len(integer) <= 10 and all(b & 0x80 for b in bytes(integer)[:-1]):
-            value = sum((b & 0x7F) << (7 * i) for i, b in enumerate(bytes(integer)))
-            return float(value - (1 << 64) if value >> 63 else value)
-    return None

@@ -42,8 +42,8 @@ def with_outputs(shown: Checkpoint, found: FoundOptimizer) -> FoundOptimizer:
         return replace(one, value=None if one.value is None else key_of[one.value], slots=keys(one.slots))
 
     rate = found.graph_rate
-    if rate is not None and rate.counter is not None:
-        rate = rate._replace(counter=key_of[rate.counter])
+    if rate is not None:
+        rate = rate._replace(variables=keys(rate.variables))
     own, rivals = powers(found.beta_powers.own), tuple(map(powers, found.beta_powers.rivals))
     return replace(
         found,

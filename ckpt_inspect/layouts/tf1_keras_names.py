@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.evidence import read_betas, tell_adamax
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, GraphRate, RuleReading
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, rate_in_graph
 from ckpt_inspect.layouts.graphs import decoded_graph
 from ckpt_inspect.layouts.slot_lists import slots_in_blocks
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
@@ -98,7 +98,7 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         nodes = _scalar_nodes(graph_def, slots)
         rate = None
         if graph_def is not None and "learning_rate" in nodes and "learning_rate" not in scalars:
-            rate = GraphRate(graph_def, nodes["learning_rate"], counter)
+            rate = rate_in_graph(checkpoint, graph_def, nodes["learning_rate"])
         found.append(
             FoundOptimizer(
                 prefix.rstrip("/"), LAYOUT, implementation_among(rule.name, (OPTIMIZER_V2, TFA)), rule,
@@ -341,7 +341,7 @@ def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
     ]
     decoded, _ = decoded_graph(checkpoint)
     if decoded is not None:
-        from ckpt_inspect.layouts.graph_def import VARIABLE_OPS
+        from ckpt_inspect.layouts.graph_values import VARIABLE_OPS
 
         if (proved := _pair_by_updates(decoded, blocks, weights)) is not None:
             return proved

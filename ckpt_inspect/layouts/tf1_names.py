@@ -19,8 +19,8 @@ from ckpt_inspect.layouts.found import (
     BetaPowers,
     FoundOptimizer,
     FoundParameter,
-    GraphRate,
     RuleReading,
+    rate_in_graph,
     rule_of_tf1_slots,
     unique_names,
 )
@@ -102,9 +102,12 @@ def _describe(checkpoint: Checkpoint, group: Group, graph: GraphDef | None, grap
     }
     scalars, learning_rate_node = _fed_by_variables(checkpoint, group, graph)
     rate = None
-    if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants | scalars:
-        counter = "global_step" if "global_step" in checkpoint.tensors else None
-        rate = GraphRate(graph, learning_rate_node, counter, frozenset(a.scope for a in group.applications))
+    if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants:
+        scopes = frozenset(a.scope for a in group.applications)
+        own = scalars.get("learning_rate")
+        if own is None or any(graph.waits_for_updates(op, scopes) for op in graph.increments(own)):
+            scalars.pop("learning_rate", None)  # what it was in the last update isn't what it is
+            rate = rate_in_graph(checkpoint, graph, learning_rate_node, scopes)
     if "learning_rate" not in group.scalar_nodes and (own := _rate_in_scope(checkpoint, group)) is not None:
         scalars["learning_rate"] = own
         group.problems.append(_before_decay(own))

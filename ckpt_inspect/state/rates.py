@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.jsonable import JsonObject
@@ -141,46 +142,87 @@ def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | Non
 
 
 def _from_graph(rate: GraphRate, where: str, scalars: Scalars) -> Sourced[float]:
-    """A learning rate that the graph computes, at what the global step was before the last update."""
-    if rate.counter is None:
-        value = rate.graph.evaluate(rate.node, {})
-        return _not_computed(rate, {}, where) if value is None else _computed(value, rate, where)
-    count = scalars.read(rate.counter)
-    if not math.isfinite(count):
-        raise ImpossibleError(
-            f"{rate.counter} is {count:g}, which is not a valid count, and the learning rate depends on it"
-        )
-    raised = rate.graph.increments(rate.counter)
+    """A learning rate that the graph computes, from what its variables were in the last update."""
+    numbers = [_in_last_update(rate, name, key, scalars) for name, key in sorted(rate.variables.items())]
+    usual = {n.name: n.candidates[0] for n in numbers if n.candidates}
+    value = rate.graph.evaluate(rate.node, usual)
+    if value is None:
+        unknown = next((n for n in numbers if not n.candidates), None)
+        if unknown is not None and rate.graph.evaluate(rate.node, {**usual, unknown.name: unknown.saved}) is not None:
+            return Sourced(None, "unknown", f"{where}: {unknown.why_open}; give --learning-rate")
+        return _not_computed(rate, usual, where)
+    for n in numbers:
+        values = [rate.graph.evaluate(rate.node, {**usual, n.name: at}) for at in n.candidates[1:]]
+        if any(v != value for v in values):
+            open_count = "so that its value in the last update, on which the learning rate depends, is open"
+            return Sourced(None, "unknown", f"{where}: {n.why_open}, {open_count}; give --learning-rate")
+    open_together = [n for n in numbers if len(n.candidates) > 1]
+    if len(open_together) > 1:
+        others = usual | {n.name: n.candidates[-1] for n in open_together}
+        if rate.graph.evaluate(rate.node, others) != value:
+            names = " and ".join(n.name for n in open_together)
+            what = f"the values of {names} in the last update, on which the learning rate depends, are open"
+            return Sourced(None, "unknown", f"{where}: {what}; give --learning-rate")
+    return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{_spoken(numbers)}")
+
+
+class _Variable(NamedTuple):
+    """A variable that a learning rate is computed from."""
+
+    name: str
+    """In the graph."""
+    saved: float
+    candidates: tuple[float, ...]
+    """What it can have been in the last update, the likeliest first; empty if that can't be told."""
+    why_open: str
+    """Why there is more than one candidate, or none; empty if there is one."""
+    is_counter: bool
+
+
+def _in_last_update(rate: GraphRate, name: str, key: str, scalars: Scalars) -> _Variable:
+    """Return what a variable was in the last update: a counter as it was before it was raised, any other as saved."""
+    saved = scalars.read(key)
+    raised = rate.graph.increments(name)
+    is_counter = scalars.is_integer(key) or any(step is not None for step in raised.values())
+    if not math.isfinite(saved):
+        kind = "count" if is_counter else "number"
+        raise ImpossibleError(f"{key} is {saved:g}, which is not a valid {kind}, and the learning rate depends on it")
+    if not is_counter:
+        later = next((op for op in raised if rate.scopes and rate.graph.waits_for_updates(op, rate.scopes)), None)
+        if later is None:
+            return _Variable(name, saved, (saved,), "", False)
+        what = f"{later!r} changes {name} after each update, and the learning rate depends on what it was before"
+        return _Variable(name, saved, (), what, False)
+    reason = _why_count_is_open(rate, name, raised)
     steps = [step or 1.0 for step in raised.values()] or [1.0]
-    reason = _why_count_is_open(rate, raised)
-    before = [max(count - step, 0.0) for step in ((*steps, sum(steps), 0.0) if reason else steps)]
-    values = [rate.graph.evaluate(rate.node, {rate.counter: at}) for at in before]
-    if values[0] is None:
-        return _not_computed(rate, {rate.counter: before[0]}, where)
-    if any(value != values[0] for value in values):
-        open_count = "so that its value in the last update, on which the learning rate depends, is open"
-        return Sourced(None, "unknown", f"{where}: {reason}, {open_count}; give --learning-rate")
-    return _computed(values[0], rate, where, f" at {rate.counter} = {int(before[0])}, before the last update")
+    before = [max(saved - step, 0.0) for step in ((*steps, sum(steps), 0.0) if reason else steps)]
+    return _Variable(name, saved, tuple(before), reason, True)
 
 
-def _why_count_is_open(rate: GraphRate, raised: Mapping[str, float | None]) -> str:
+def _why_count_is_open(rate: GraphRate, counter: str, raised: Mapping[str, float | None]) -> str:
     """Return why the counter's value in the last update can't be told from the one saved; empty if it can."""
     if len(raised) > 1:
-        return f"{len(raised)} operations raise {rate.counter}"
+        return f"{len(raised)} operations raise {counter}"
     if None in raised.values() or not raised:
-        return f"no operation raises {rate.counter} by a constant"
+        return f"no operation raises {counter} by a constant"
     (operation,) = raised
     if rate.scopes and not rate.graph.waits_for_updates(operation, rate.scopes):
-        return f"{operation!r}, which raises {rate.counter}, doesn't wait for this optimizer's updates"
+        return f"{operation!r}, which raises {counter}, doesn't wait for this optimizer's updates"
     return ""
 
 
-def _computed(value: float, rate: GraphRate, where: str, at: str = "") -> Sourced[float]:
-    return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{at}")
+def _spoken(numbers: Sequence[_Variable]) -> str:
+    """Return the values that an expression was computed with, for a person."""
+    if not numbers:
+        return ""
+    counts = [f"{n.name} = {int(n.candidates[0])}, before the last update" for n in numbers if n.is_counter]
+    others = [f"{n.name} = {n.candidates[0]:.9g}" for n in numbers if not n.is_counter]
+    return " at " + ", and ".join((*counts, *others))
 
 
 def _not_computed(rate: GraphRate, variables: Mapping[str, float], where: str) -> Sourced[float]:
-    from ckpt_inspect.layouts.graph_def import PLACEHOLDER_OPS, VARIABLE_OPS
+    from ckpt_inspect.layouts.graph_def import PLACEHOLDER_OPS
+    from ckpt_inspect.layouts.graph_values import VARIABLE_OPS
 
     node = rate.graph.obstacle(rate.node, variables)
     if node is None:
@@ -188,7 +230,7 @@ def _not_computed(rate: GraphRate, variables: Mapping[str, float], where: str) -
     elif node.op in PLACEHOLDER_OPS:
         what = f"the learning rate depends on {node.name!r}, which is fed at run time"
     elif node.op in VARIABLE_OPS:
-        what = f"the learning rate depends on the variable {node.name!r}, whose value in the last update is not known"
+        what = f"the learning rate depends on the variable {node.name!r}, which the checkpoint doesn't hold"
     else:
         what = f"the learning rate depends on {node.name!r}, an operation {node.op} that this package can't evaluate"
     return Sourced(None, "unknown", f"{where}: {what}; give --learning-rate")

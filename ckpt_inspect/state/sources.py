@@ -48,6 +48,10 @@ class Scalars:
         """Return numpy's type of a tensor."""
         return numpy_dtype(self._checkpoint.tensors[key].dtype)
 
+    def is_integer(self, key: str) -> bool:
+        """Return whether a tensor is of whole numbers, as most counters are."""
+        return np.dtype(self.dtype(key)).kind in "iu"
+
     def read(self, key: str) -> float:
         """Return a number; NaN if it is none, which a damaged file can have in its place."""
         return float(self._checkpoint.read_range(key, 0, 1)[0]) if self._is_number(key) else math.nan

@@ -208,7 +208,7 @@ class TestRate:
         """Its node, the graph, and the variable that counts; no constant and no scalar."""
         found = _find({**_tf1(), "global_step": np.int64(9)}, graph=COMPUTED)
         assert found.graph_rate is not None
-        assert (found.graph_rate.node, found.graph_rate.counter) == ("rate", "global_step")
+        assert (found.graph_rate.node, found.graph_rate.variables) == ("rate", {"global_step": "global_step"})
         assert found.graph_rate.graph.evaluate("rate", {"global_step": 9.0}) == 3.0
         assert "learning_rate" not in {*found.constants, *found.scalars}
 
@@ -216,7 +216,7 @@ class TestRate:
         """The checkpoint holds no global step: the expression is handed on all the same."""
         found = _find(_tf1(), graph=COMPUTED)
         assert found.graph_rate is not None
-        assert found.graph_rate.counter is None
+        assert found.graph_rate.variables == {}
 
     def test_a_variable_is_no_computed_rate(self) -> None:
         """A rate that the checkpoint holds is read from there."""

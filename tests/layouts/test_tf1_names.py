@@ -282,8 +282,30 @@ _RATES: dict[str, Callable[[Any, Any], Any]] = {
     "rest": lambda tf, step: 0.1 / tf.cast(1 + tf.math.floormod(step, 3), tf.float32),
     "variable": lambda tf, _: 0.1 * tf.get_variable("base", initializer=0.5, trainable=False),
     "largest": lambda tf, step: tf.reduce_max([0.1 / tf.cast(step + 1, tf.float32), 0.01]),
+    "branch": lambda tf, step: _without_functions(lambda: tf.cond(step < 4, lambda: 0.1, lambda: 0.05)),
+    "pieces": lambda tf, step: _without_functions(lambda: tf.train.piecewise_constant(step, [1, 3], [0.3, 0.1, 0.05])),
+    "cycles": lambda tf, step: _without_functions(lambda: tf.train.polynomial_decay(0.1, step, 3, 0.01, cycle=True)),
+    "table": lambda tf, step: tf.gather([0.5, 0.4, 0.3, 0.2, 0.05, 0.01], step),
+    "stages": lambda tf, step: tf.reduce_sum(
+        [0.3, 0.1, 0.05] * tf.one_hot(tf.reduce_max(tf.where(step >= [0, 2, 4], [0, 1, 2], [0, 0, 0])), 3)
+    ),
+    "noise": lambda tf, _: tf.random.uniform([]),
+    "noisy-branch": lambda tf, step: _without_functions(
+        lambda: tf.cond(tf.random.uniform([]) < tf.cast(step, tf.float32), lambda: 0.1, lambda: 0.05)
+    ),
 }
 """Learning rates that a graph computes from its step; the last update of five sees 4."""
+
+
+def _without_functions(build: Callable[[], Any]) -> Any:
+    """Build branches as TensorFlow 1 does: of `Switch` and `Merge`, not of functions."""
+    import tensorflow as tf
+
+    tf.compat.v1.disable_control_flow_v2()
+    try:
+        return build()
+    finally:
+        tf.compat.v1.enable_control_flow_v2()
 
 
 @pytest.fixture(scope="module")
@@ -366,6 +388,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         optimizer = tf.train.AdamOptimizer(rate(step))
         return [(optimizer.minimize(tf.reduce_sum(tf.square(w)), global_step=step), 5)]
 
+    def changed_after(schedule: Callable[[Any, Any], Any]) -> list[tuple[Any, int]]:
+        """A rate, or its base, that shrinks after each update."""
+        w, step = variable("w"), tf.train.get_or_create_global_step()
+        base = tf.get_variable("base", initializer=0.1, trainable=False)
+        optimizer = tf.train.AdamOptimizer(schedule(base, step))
+        with tf.control_dependencies([optimizer.minimize(tf.reduce_sum(tf.square(w)), global_step=step)]):
+            return [(tf.assign(base, base * 0.9), 3)]
+
     def partitioned_in_scope() -> list[tuple[Any, int]]:
         w = tf.get_variable("net/w", [7, 3], partitioner=tf.fixed_size_partitioner(1))
         with tf.variable_scope("dnn"):
@@ -412,6 +442,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     save("counted-by-one-of-two", counted_by_one_of_two)
     for name, rate in _RATES.items():
         save(f"rate-{name}", lambda rate=rate: computed(lambda step: rate(tf, step)))  # type: ignore[misc]
+    save("changed-after", lambda: changed_after(lambda base, step: base))
+    save("based-after", lambda: changed_after(lambda base, step: tf.train.exponential_decay(base, step, 2, 0.5)))
     save("partitioned-in-scope", partitioned_in_scope)
     save("v1-names", lambda: [(adam(variable("w"), name="my_opt"), 3)], has_graph=False)
     save("sharded", lambda: [(adam(variable("w")), 3)], has_graph=False, sharded=True)
@@ -493,6 +525,33 @@ def test_a_step_that_is_raised_twice_leaves_the_rate_open(saved: dict[str, Path]
         assert "2 operations raise global_step" in rate.where
 
 
+@pytest.mark.parametrize("name", ["variable", "branch", "pieces", "table", "stages"])
+def test_a_rate_of_branches_and_tables(saved: dict[str, Path], name: str) -> None:
+    """The branch that the step before the last update takes, the entry of a table, a base rate in a saved variable."""
+    with open_checkpoint(saved[f"rate-{name}"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (pytest.approx(0.05, rel=1e-6), "graph")
+
+
+def test_a_rate_that_starts_anew(saved: dict[str, Path]) -> None:
+    """polynomial_decay with `cycle`: at step 4 of 3 the second cycle of 6 has a third to go."""
+    with open_checkpoint(saved["rate-cycles"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (pytest.approx(0.09 * (1 - 4 / 6) + 0.01, rel=1e-6), "graph")
+
+
+@pytest.mark.parametrize("name", ["changed-after", "based-after"])
+def test_a_rate_that_is_changed_after_each_update_is_open(saved: dict[str, Path], name: str) -> None:
+    """The variable, by itself or as the base of a schedule, holds what the next update will use."""
+    with open_checkpoint(saved[name]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert "changes base after each update" in rate.where
+
+
 @pytest.mark.parametrize(("name", "expected"), [("whole", 0.05), ("divided", 0.05), ("flag", 0.1), ("rest", 0.05)])
 def test_a_rate_is_computed_in_whole_numbers_where_the_graph_does(
     saved: dict[str, Path], name: str, expected: float
@@ -507,12 +566,12 @@ def test_a_rate_is_computed_in_whole_numbers_where_the_graph_does(
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("variable", "the variable 'base', whose value in the last update is not known"),
-        ("largest", "'Max', an operation Max that this package can't evaluate"),
+        ("noise", "'random_uniform/RandomUniform', an operation RandomUniform"),
+        ("noisy-branch", "'random_uniform/RandomUniform', an operation RandomUniform"),
     ],
 )
 def test_what_keeps_a_rate_from_being_computed_is_named(saved: dict[str, Path], name: str, says: str) -> None:
-    """A variable that the checkpoint holds, or an operation: nothing of it is fed."""
+    """An operation, be it in a branch's condition: nothing of it is fed."""
     with open_checkpoint(saved[f"rate-{name}"]) as checkpoint:
         (state,) = optimizer_states(checkpoint)
         rate = state.hyperparameters["learning_rate"]

@@ -14,6 +14,7 @@ from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, AVERAGED_WEIGHTS
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.averages import averages_in_place
 from ckpt_inspect.state.counting import counts_gradients
 from ckpt_inspect.state.exclusions import Exclusions, unsaved
 from ckpt_inspect.state.given import Given, check_given
@@ -264,6 +265,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
     if "rule" in given and rule is not None:
         _check_arrays(rule, tuple(parameters.values()), f"{checkpoint.path}: {found.name}")
     decay = resolved.hyperparameters.get("weight_decay")
+    averaged = averages_in_place(checkpoint, found.parameters, found.name, resolved.step.value)
     return OptimizerState(
         name=found.name,
         rule=rule_name,
@@ -278,7 +280,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         raw_step=resolved.raw_step,
         counted=found.counted,
         counts_gradients=counts_gradients(found, resolved.raw_step, resolved.step.value),
-        moves_by_itself=_moves_by_itself(found),
+        moves_by_itself=averaged is not None or _moves_by_itself(found),
         counters=_counters(found),
         has_scheduled_rate=resolved.has_scheduled_rate,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
@@ -286,6 +288,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         problems=(
             *found.problems,
             *resolved.problems,
+            *(() if averaged is None else (averaged,)),
             *exclusions.problems(found.config_where),
             *(unsaved(rule, settings, decay, found.config, found.name) if rule is not None and parameters else ()),
             *(open_rows(rule, {n: p.settings for n, p in parameters.items()}, found.name) if rule is not None else ()),

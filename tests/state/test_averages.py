@@ -1,0 +1,48 @@
+"""Whether weights are their moving averages, by the arrays alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ckpt_inspect.layouts.found import FoundParameter
+from ckpt_inspect.layouts.optimizer_classes import AVERAGED_WEIGHTS
+from ckpt_inspect.state.averages import averages_in_place
+from tests.support.memory_checkpoints import MemoryCheckpoint
+
+WEIGHTS = np.linspace(-1, 1, 6, dtype=np.float32)
+MOMENTS = np.asarray([0.1, -0.2, 0.0, 0.3, 0.1, 0.0], np.float32)
+
+
+def _code(averages: np.ndarray, moments: np.ndarray = MOMENTS, step: int | None = 5) -> str | None:
+    tensors = {"w": WEIGHTS, "average": averages, "m": moments}
+    slots = {"average": "average", "first_moment": "m"}
+    parameter = FoundParameter("w", WEIGHTS.shape, "float32", "w", slots)
+    problem = averages_in_place(MemoryCheckpoint(tensors), [parameter], "adam", step)
+    return None if problem is None else problem.code
+
+
+@pytest.mark.parametrize("step", [5, None])
+def test_weights_that_are_their_averages(step: int | None) -> None:
+    """All that moved are equal: fit put the averages in their place."""
+    assert _code(WEIGHTS, step=step) == AVERAGED_WEIGHTS
+
+
+def test_averages_that_lag_behind() -> None:
+    """One element that moved and differs is enough, and elements that didn't move show nothing."""
+    assert _code(WEIGHTS + np.float32(1e-6) * np.eye(1, 6, 3, dtype=np.float32)[0]) is None
+    assert _code(WEIGHTS, moments=np.zeros_like(MOMENTS)) is None
+
+
+def test_the_first_average_is_the_weight() -> None:
+    """Keras 3 starts the average from the weights after the first update."""
+    assert _code(WEIGHTS, step=1) is None
+    assert _code(WEIGHTS, step=0) is None
+
+
+def test_an_optimizer_without_averages() -> None:
+    """Nothing is compared, and nothing read."""
+    checkpoint = MemoryCheckpoint({"w": WEIGHTS, "m": MOMENTS})
+    parameter = FoundParameter("w", WEIGHTS.shape, "float32", "w", {"first_moment": "m"})
+    assert averages_in_place(checkpoint, [parameter], "adam", 5) is None
+    assert not checkpoint.read_names

@@ -20,9 +20,9 @@ A rule needs no C of its own: its scalars are `update_rules.Coefficients`, the o
 element of float32 Adam, 12 bytes in the page cache, takes 1.3 ns of one core (AMD EPYC, family 26), 0.8 of them for its
 figures and both histograms; the rest is CRC-32C.
 
-What the kernel has of a file in memory already is mapped rather than copied (`mapping.c`; Linux), whole large pages at a
-time: 2.6 GB are read so at 21 GB/s, and copied at 9. A file that shrinks meanwhile is read again in the ordinary way,
-which tells why it can't be read; one that is written to is told by its time, as ever.
+What the kernel has of a file in memory already is mapped rather than copied (`mapping.c`; Linux), whole large pages at
+a time: one thread reads and checksums so at 21 GB/s, and at 8 if it copies. A file that shrinks meanwhile is read again
+in the ordinary way, which tells why it can't be read; one that is written to is told by its time, as ever.
 
 Each loop is compiled for several widths of registers, and the widest that the processor has is chosen when the module
 is loaded (`processor.h`; x86-64 with SSE4.2, AVX2, AVX-512, and anything else as its compiler knows it). On arm64 they

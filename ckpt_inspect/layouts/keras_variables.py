@@ -24,7 +24,7 @@ from ckpt_inspect.layouts.found import (
 )
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
-from ckpt_inspect.layouts.same_names import ambiguity, in_listed_order, nearness
+from ckpt_inspect.layouts.same_names import ambiguity, chosen_in_order
 from ckpt_inspect.layouts.slot_lists import U_PRODUCT, turn_readings
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
@@ -390,16 +390,16 @@ def _pair_by_name(
             for n in graph.variables_by_full_name.get(variable, ())
             if n.key in checkpoint.tensors and n.key not in own and checkpoint.tensors[n.key].shape == shape
         ]
-    near = nearness(graph, optimizer, candidates.values())
+    entries = list(grouped)
+    chosen = chosen_in_order(graph, optimizer, entries, candidates)
     names = unique_names(variable for variable, _ in grouped)
     parameters = []
     for (entry, keys), name in zip(grouped.items(), names, strict=True):
         spec = checkpoint.tensors[whole_slot(keys)]
-        nodes = candidates[entry]
-        rivals = [e for e in grouped if e[0] == entry[0] and candidates[e] == nodes]
-        chosen = in_listed_order(graph, sorted(nodes, key=near)[: len(rivals)])
-        value = chosen[rivals.index(entry)].key if len(chosen) == len(rivals) else None
-        if len(nodes) > 1:
+        nodes, picked = candidates[entry], chosen[entry]
+        value = None if picked is None else picked.key
+        rivals = [e for e in entries if e[0] == entry[0] and candidates[e] == nodes]
+        if len(nodes) > 1 and entry == rivals[0]:
             problems.append(ambiguity(name, nodes, len(rivals), value))
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
     return parameters

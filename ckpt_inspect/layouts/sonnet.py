@@ -92,7 +92,7 @@ def _parameters(
     for i, (entry, name) in enumerate(zip(entries, unique_names(labels), strict=True)):
         place, rivals, nodes = entries[:i].count(entry), entries.count(entry), candidates[entry]
         # two networks of one class have variables of the same names: the second optimizer's are those left over
-        nearest = sorted(nodes, key=lambda n: (n.key in taken, near(n)))[:rivals]
+        nearest = sorted(nodes, key=lambda n: (n.key in taken, near(n), n.index))[:rivals]
         chosen = sorted(nearest, key=lambda n: _module_order(graph, n))
         value = chosen[place].key if len(chosen) == rivals else None
         if len(nodes) > 1:

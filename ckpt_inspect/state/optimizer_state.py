@@ -111,6 +111,8 @@ class Parameter:
     def reason(self, quantity: str) -> str | None:
         """Return why `effective_lr`, `last_update` or one of the arrays gives None; None if it gives an array. Reads
         nothing. Raises RequestError for any other name."""
+        if quantity == "value" and self.found.value is None:
+            return "no weights in the file are known to be this variable's"
         if quantity in (arrays := ("value", *STATE_SLOTS)):
             return None if self.key(quantity) is not None else f"the {quantity.replace('_', ' ')} is not in the file"
         if quantity not in (figures := ("effective_lr", "last_update")):

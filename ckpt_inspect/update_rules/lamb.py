@@ -98,7 +98,7 @@ class Lamb(UpdateRule):
     def norms_of(self, state: State, settings: Settings) -> Norms:
         """Return |θ|², |d|² and θ·d of this piece, summed in float64."""
         if state.value is None:
-            raise NotDetermined("LAMB's trust ratio needs the weights, and they are not in the file")
+            raise NotDetermined("LAMB's trust ratio needs the weights, and none in the file are known to be this one's")
         with np.errstate(all="ignore"):
             theta = state.value.astype(np.float64).ravel()
             d = self._direction(state, settings).astype(np.float64).ravel()

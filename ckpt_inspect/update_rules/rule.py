@@ -348,8 +348,9 @@ class UpdateRule(ABC):
             # θ_after = (1 - d)·θ_before - u, solved for θ_before; subtracting two weights would lose the digits of Δ
             if c.decay == 1:
                 raise NotDetermined("a weight decay of 1 leaves nothing of the weights before the update")
-            value = _required(state.value, "value of the weights, which weight decay needs,")
-            before = (value + step) / (type(c.decay)(1) - c.decay)
+            if state.value is None:
+                raise NotDetermined("weight decay needs the weights, and none in the file are known to be this one's")
+            before = (state.value + step) / (type(c.decay)(1) - c.decay)
             return np.asarray(-(step + c.decay * before))
 
     def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from support.bundle_writer import field
 from support.memory_checkpoints import MemoryCheckpoint, moments, node, object_graph
 
-from ckpt_inspect import CkptInspectError, optimizer_states
+from ckpt_inspect import CkptInspectError, OptimizerState, optimizer_states
 from ckpt_inspect.errors import DamagedFileError, RequestError
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, Node, ObjectGraph
 
@@ -540,6 +541,90 @@ def test_variables_of_one_name_are_paired_in_the_order_in_which_a_model_lists_th
     (state,) = optimizer_states(b.checkpoint())
     sizes = {p.found.value: float(np.max(p.first_moment())) for p in state.parameters.values()}  # type: ignore[arg-type]
     assert sizes == pytest.approx(dict(zip(order, (0.9, 0.1), strict=True)))
+
+
+def _keras2_named(b: Builder, name: str, variables: Sequence[str], start: int = 0) -> None:
+    """A Keras 2.11+ optimizer of these variables, in this order: full names alone connect them with the slots. Its
+    first moments are `start`, `start + 1`, .. tenths."""
+    slots = []
+    for i, variable in enumerate(variables):
+        full, key = b.variables[variable]
+        shape = b.arrays[key].shape
+        for slot in "mv":
+            value = np.full(shape, (start + i) / 10, np.float32)
+            slots.append(b.variable(f"{name}/{slot}{i}", f"Adam/{slot}/{full}", value))
+    b.list(f"{name}/variables", [b.variable(f"{name}/it", "iteration", np.int64(5)), *slots])
+    b.object(name, _variables=f"{name}/variables", _iterations=f"{name}/it")
+
+
+def _networks(*paths: str) -> tuple[Builder, dict[str, list[str]]]:
+    """Networks of the same two layers, as arguments of a Checkpoint: their variables' keys by network."""
+    b = Builder()
+    b.children["root"]["save_counter"] = b.variable("save_counter", "save_counter", np.int64(1))
+    keys: dict[str, list[str]] = {}
+    for path in paths:
+        layers = {}
+        for i, layer in enumerate(("first", "second")):
+            keys.setdefault(path, []).append(
+                b.variable(f"{path}/{layer}", f"{layer}/kernel", np.ones((3, 2), np.float32))
+            )
+            layers[f"layer_with_weights-{i}"] = b.object(f"{path}/{layer}/layer", kernel=f"{path}/{layer}")
+        b.children["root"][path] = b.object(path, **layers)
+    return b, keys
+
+
+def _paired(state: OptimizerState) -> dict[str | None, float]:
+    return {p.found.value: round(float(np.max(p.first_moment())), 1) for p in state.parameters.values()}  # type: ignore[arg-type]
+
+
+def test_which_of_two_networks_an_optimizer_trains_may_be_open() -> None:
+    """Both have variables of its names: no weights are taken for its own, and what it does is still known."""
+    b, keys = _networks("alpha", "beta")
+    _keras2_named(b, "opt", keys["beta"])
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert [p.value() for p in state.parameters.values()] == [None, None]
+    assert state.parameters["first/kernel"].reason("value") == "no weights in the file are known to be this variable's"
+    assert {p.resolution for p in state.problems} == {
+        "none is used: nothing in the file tells which of them this optimizer trains"
+    }
+
+
+@pytest.mark.parametrize("path", ["beta_optimizer", "beta/optimizer"])
+def test_a_name_or_a_model_tells_which_network_an_optimizer_trains(path: str) -> None:
+    """One that is named like the network, or that the compiled model itself holds."""
+    b, keys = _networks("alpha", "beta")
+    _keras2_named(b, "opt", keys["beta"], start=1)
+    if "/" in path:
+        b.children["beta"]["optimizer"] = "opt"
+        b.children["root"]["an"] = "opt"
+    else:
+        b.children["root"][path] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert _paired(state) == dict(zip(keys["beta"], (0.1, 0.2), strict=True))
+
+
+def test_the_order_of_two_networks_is_open() -> None:
+    """A Checkpoint sorts its arguments, so that their order says nothing of the one in which they were trained."""
+    b, keys = _networks("alpha", "beta")
+    _keras2_named(b, "opt", [*keys["beta"], *keys["alpha"]])
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert [p.value() for p in state.parameters.values()] == [None] * 4
+    assert {p.resolution for p in state.problems} == {"none is used: nothing in the file tells which moments are whose"}
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_names_tell_in_which_direction_a_model_was_listed(step: int) -> None:
+    """Gradients in the reverse of the model's order: the second of two variables of one name then comes first."""
+    b, keys = _networks("encoder", "decoder")
+    del b.children["root"]["encoder"], b.children["root"]["decoder"]
+    b.children["root"]["model"] = b.object("model", encoder="encoder", decoder="decoder")
+    order = [*keys["encoder"], *keys["decoder"]][::step]
+    _keras2_named(b, "opt", order)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert _paired(state) == dict(zip(order, (0.0, 0.1, 0.2, 0.3), strict=True))
 
 
 def test_keras3_loss_scaling_answers_with_the_inner_optimizer() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.layouts.found import FoundParameter
 from ckpt_inspect.layouts.optimizer_classes import AVERAGED_WEIGHTS
 from ckpt_inspect.state.averages import averages_in_place
-from tests.support.memory_checkpoints import MemoryCheckpoint
 
 WEIGHTS = np.linspace(-1, 1, 6, dtype=np.float32)
 MOMENTS = np.asarray([0.1, -0.2, 0.0, 0.3, 0.1, 0.0], np.float32)

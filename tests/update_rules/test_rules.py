@@ -183,8 +183,8 @@ def test_missing_number_is_named(changed: dict[str, Any], message: str) -> None:
         ("adam", "second_moment", "the second moment is not in the file"),
         ("adam", "first_moment", "the first moment is not in the file"),
         ("amsgrad", "max_second_moment", "the maximum of the second moment"),
-        ("lamb", "value", "needs the weights, and they are not in the file"),
-        ("adamw", "value", "the value of the weights, which weight decay needs, is not in the file"),
+        ("lamb", "value", "needs the weights, and none in the file are known to be this one's"),
+        ("adamw", "value", "weight decay needs the weights, and none in the file are known to be this one's"),
     ],
 )
 def test_missing_array_is_named(name: str, missing: str, message: str) -> None:

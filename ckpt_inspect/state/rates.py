@@ -22,6 +22,7 @@ from ckpt_inspect.state.sources import (
     saved_number,
 )
 from ckpt_inspect.update_rules import Hyperparameter, find_optimizer
+from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
 
 def resolve_learning_rate(
@@ -43,6 +44,8 @@ def resolve_learning_rate(
     if "learning_rate" in found.scalars:
         key = found.scalars["learning_rate"]
         decay = scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _rate_decay(found, has_own_decay)
+        if "learning_rate" in found.uncertain:
+            return Sourced(scalars.read(key), "default", f"assumed: {key}, {found.uncertain['learning_rate']}")
         return _decayed(scalars.read(key), decay, "checkpoint", key, found, has_own_decay, completed)
     if "learning_rate" in found.constants:
         return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")
@@ -259,5 +262,8 @@ def resolve_weight_decay(
         return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")
     if default:
         return assumed_default(h, found)
+    if found.implementation in (TF1, CONTRIB) and not found.constants_where:
+        where = "assumed: none; extend_with_decoupled_weight_decay of tf.contrib adds one that no tensor shows"
+        return Sourced(0.0, "default", where)
     is_assumed = found.implementation.takes_weight_decay and found.config is None
     return Sourced(0.0, "default", "assumed: none, the default" if is_assumed else "the rule has none")

@@ -861,9 +861,19 @@ def test_the_rate_of_optimize_loss() -> None:
     (state,) = _states(arrays).values()
     assert [p.code for p in state.problems] == ["rate-before-decay"]  # a decay would be in a graph alone
     rate = state.hyperparameters["learning_rate"]
-    assert (state.rule, rate.value, rate.source, rate.where) == (
-        "adagrad", pytest.approx(0.07), "checkpoint", "Train/learning_rate"
-    )  # fmt: skip
+    assert (state.rule, rate.value, rate.source) == ("adagrad", pytest.approx(0.07), "default")
+    assert rate.where.startswith("assumed: Train/learning_rate, optimize_loss's rate before its learning_rate_decay_fn")
+
+
+def test_a_decay_that_a_wrapper_adds_is_in_no_tensor() -> None:
+    """`extend_with_decoupled_weight_decay` keeps the names of the optimizer that it wraps: no decay is assumed alone."""
+    decays = [
+        state.hyperparameters["weight_decay"]
+        for graph in (None, _adam_graph({"w": "Adam"}))
+        for state in optimizer_states(MemoryCheckpoint({**_slots("w"), **_powers(5)}, graph=graph))
+    ]
+    assert [decay.value for decay in decays] == [0.0, 0.0]
+    assert ["extend_with_decoupled_weight_decay" in decay.where for decay in decays] == [True, False]
 
 
 def test_a_rule_that_is_given_names_numbered_slots() -> None:

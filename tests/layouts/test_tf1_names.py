@@ -866,7 +866,7 @@ def test_the_rate_of_optimize_loss() -> None:
 
 
 def test_a_decay_that_a_wrapper_adds_is_in_no_tensor() -> None:
-    """`extend_with_decoupled_weight_decay` keeps the names of the optimizer that it wraps: no decay is assumed alone."""
+    """`extend_with_decoupled_weight_decay` keeps the names of what it wraps: that there is no decay is assumed."""
     decays = [
         state.hyperparameters["weight_decay"]
         for graph in (None, _adam_graph({"w": "Adam"}))

@@ -19,6 +19,7 @@ from ckpt_inspect.layouts.graph_values import (
     TRANSPARENT_OPS,
     VARIABLE_OPS,
     Expressions,
+    Function,
     bare_name,
     constant_of,
     data_inputs,
@@ -26,10 +27,14 @@ from ckpt_inspect.layouts.graph_values import (
 )
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import HYPERPARAMETERS, OPERATIONS
-from ckpt_inspect.wire import fields
+from ckpt_inspect.wire import Buffer, fields
 
-# graph.proto, node_def.proto, attr_value.proto, tensor.proto: field numbers
-GRAPH_NODE = 1
+# graph.proto, node_def.proto, function.proto, op_def.proto: field numbers
+GRAPH_NODE, GRAPH_LIBRARY = 1, 2
+LIBRARY_FUNCTION = 1
+FUNCTION_SIGNATURE, FUNCTION_NODE, FUNCTION_RETURN = 1, 3, 4
+SIGNATURE_NAME, SIGNATURE_INPUT, SIGNATURE_OUTPUT, ARGUMENT_NAME = 1, 2, 3, 1
+RETURN_KEY, RETURN_VALUE = 1, 2
 NODE_NAME, NODE_OP, NODE_INPUT, NODE_ATTR = 1, 2, 3, 5
 
 ASSIGN_OPS = {"Assign", "AssignVariableOp"}
@@ -93,6 +98,21 @@ class GraphDef:
     """A graph's nodes by name."""
 
     nodes: Mapping[str, GraphNode]
+    library: tuple[Buffer, ...] = ()
+    """Its functions, undecoded."""
+
+    @cached_property
+    def _undecoded(self) -> Mapping[str, Buffer]:
+        """Return the functions by name."""
+        return {_text(SIGNATURE_NAME, _message(FUNCTION_SIGNATURE, body)): body for body in self.library}
+
+    def function(self, name: str) -> Function | None:
+        """Return a function of the library; None if there is none of that name, or it is damaged."""
+        try:
+            body = self._undecoded.get(name)
+            return None if body is None else _decode_function(body)
+        except DamagedFileError:
+            return None
 
     @cached_property
     def applications(self) -> tuple[Application, ...]:
@@ -183,12 +203,12 @@ class GraphDef:
 
         None if the expression holds anything else: a placeholder, an operation that isn't arithmetic.
         """
-        return Expressions(self.nodes, variables).number(name)
+        return Expressions(self.nodes, variables, self.function).number(name)
 
     def obstacle(self, name: str, variables: Mapping[str, float]) -> GraphNode | None:
         """Return the first node for which `evaluate` has no value, though it has one for all the inputs of that node;
         None if it has a value."""
-        return Expressions(self.nodes, variables).obstacle(name)
+        return Expressions(self.nodes, variables, self.function).obstacle(name)
 
     def variables_in(self, name: str) -> tuple[str, ...]:
         """Return the variables that an expression is computed from, whatever its operations are."""
@@ -311,14 +331,43 @@ class GraphDef:
 def decode_graph_def(data: bytes, where: str) -> GraphDef:
     """Decode a serialized `GraphDef`; `where` names the place in errors (DamagedFileError)."""
     nodes = {}
+    library: list[Buffer] = []
     try:
         for number, _, value in fields(memoryview(data)):
             if number == GRAPH_NODE and not isinstance(value, int):
                 node = _decode_node(value)
                 nodes[node.name] = node
+            elif number == GRAPH_LIBRARY and not isinstance(value, int):
+                library += (v for n, _, v in fields(value) if n == LIBRARY_FUNCTION and not isinstance(v, int))
     except DamagedFileError as error:
         raise DamagedFileError(f"{where}: graph: {error}; restore the file, or remove it to go without") from error
-    return GraphDef(nodes)
+    return GraphDef(nodes, tuple(library))
+
+
+def _decode_function(body: Buffer) -> Function:
+    """Decode a FunctionDef, whose results are named in the order of its signature."""
+    signature = _message(FUNCTION_SIGNATURE, body)
+    nodes, returned = {}, {}
+    for number, _, value in fields(body):
+        if number == FUNCTION_NODE and not isinstance(value, int):
+            node = _decode_node(value)
+            nodes[node.name] = node
+        elif number == FUNCTION_RETURN and not isinstance(value, int):
+            returned[_text(RETURN_KEY, value)] = _text(RETURN_VALUE, value)
+    names = {
+        kind: tuple(_text(ARGUMENT_NAME, v) for n, _, v in fields(signature) if n == kind and not isinstance(v, int))
+        for kind in (SIGNATURE_INPUT, SIGNATURE_OUTPUT)
+    }
+    results = tuple(returned.get(name, "") for name in names[SIGNATURE_OUTPUT])
+    return Function(nodes, names[SIGNATURE_INPUT], results)
+
+
+def _message(number: int, data: Buffer) -> Buffer:
+    return next((v for n, _, v in fields(data) if n == number and not isinstance(v, int)), b"")
+
+
+def _text(number: int, data: Buffer) -> str:
+    return bytes(_message(number, data)).decode("utf-8", "replace")
 
 
 def _decode_node(data: bytes | memoryview) -> GraphNode:

@@ -1,14 +1,15 @@
 """The value of an expression in a TensorFlow graph, such as a learning rate's: constants, variables and arithmetic.
 
-Pure. Small arrays are followed as well as numbers, and the branches of a `tf.cond` of TensorFlow 1: a `Switch` hands
-its value to one of its two outputs, what depends on the other is dead, and a `Merge` has the value of its living input
-(tensorflow/python/ops/control_flow_ops.py).
+Pure. Small arrays are followed as well as numbers, and the branches of a `tf.cond`. Those of TensorFlow 1 lie in the
+graph: a `Switch` hands its value to one of its two outputs, what depends on the other is dead, and a `Merge` has the
+value of its living input (tensorflow/python/ops/control_flow_ops.py). Those of TensorFlow 2 are functions that an `If`
+calls (tensorflow/python/ops/cond_v2.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # node_def.proto, attr_value.proto, tensor.proto, tensor_shape.proto: field numbers
 NODE_ATTR = 5
 ENTRY_KEY, ENTRY_VALUE = 1, 2
-ATTR_INT, ATTR_BOOL, ATTR_TYPE, ATTR_TENSOR = 3, 5, 6, 8
+ATTR_INT, ATTR_BOOL, ATTR_TYPE, ATTR_TENSOR, ATTR_FUNCTION = 3, 5, 6, 8, 10
+FUNCTION_NAME = 1
 TENSOR_DTYPE, TENSOR_SHAPE, TENSOR_CONTENT = 1, 2, 4
 TENSOR_FLOAT, TENSOR_DOUBLE, TENSOR_INT, TENSOR_INT64, TENSOR_BOOL = 5, 6, 7, 10, 11
 SHAPE_DIM, DIM_SIZE = 2, 1
@@ -34,6 +36,8 @@ CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
 SWITCH_OPS = {"Switch", "RefSwitch"}
 MERGE_OPS = {"Merge", "RefMerge"}
+IF_OPS = {"If", "StatelessIf"}
+BRANCHES = ("then_branch", "else_branch")
 TRANSPARENT_OPS = {
     "Identity",
     "ReadVariableOp",
@@ -74,16 +78,32 @@ _COMPARISONS = {
 }  # fmt: skip
 
 
+class Function(NamedTuple):
+    """A function of a graph's library."""
+
+    nodes: Mapping[str, GraphNode]
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    """Names of what it returns, in its own graph."""
+
+
 class Expressions:
     """The values of a graph's nodes when its variables have given ones.
 
     Values are kept, because nodes are shared, and a chain of doublings would take forever.
     """
 
-    def __init__(self, nodes: Mapping[str, GraphNode], variables: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        nodes: Mapping[str, GraphNode],
+        variables: Mapping[str, float],
+        functions: Callable[[str], Function | None] = lambda _: None,
+        arguments: Mapping[str, Value | None] | None = None,
+    ) -> None:
         self._nodes = nodes
         self._variables = variables
-        self._values: dict[str, Value | None] = {}
+        self._functions = functions
+        self._values: dict[str, Value | None] = dict(arguments or {})
         self._lives: dict[str, bool | None] = {}
 
     def number(self, name: str) -> float | None:
@@ -98,10 +118,12 @@ class Expressions:
     def value(self, name: str, depth: int = 0) -> Value | None:
         """Return what an input is; None if it has no value, as for `number`."""
         bare = bare_name(name)
-        if bare not in self._values:
-            self._values[bare] = None  # of what leads back to itself: the state of a loop
-            self._values[bare] = None if depth > MAX_DEPTH else self._compute(bare, depth)
-        return self._values[bare]
+        node = self._nodes.get(bare)
+        output = name.lstrip("^") if node is not None and node.op in IF_OPS else bare
+        if output not in self._values:
+            self._values[output] = None  # of what leads back to itself: the state of a loop
+            self._values[output] = None if depth > MAX_DEPTH else self._compute(output, depth)
+        return self._values[output]
 
     def obstacle(self, name: str) -> GraphNode | None:
         """Return the first node that has no value, though all its inputs have; None if the input has a value."""
@@ -115,6 +137,8 @@ class Expressions:
             if node.op in MERGE_OPS:
                 needed = [c for i in inputs for c in self._open_conditions(i, 0)]
                 needed += [i for i in inputs if self._is_alive(i, 0)]
+            elif node.op in IF_OPS:
+                needed = inputs[:1]
             else:
                 needed = inputs if self._is_followed(node) else []
             open_ones = [bare_name(i) for i in needed if self.value(i) is None]
@@ -127,10 +151,12 @@ class Expressions:
         known = (TRANSPARENT_OPS, MERGE_OPS, _ELEMENTWISE, _REDUCTIONS, _ARRAYS)
         return any(node.op in operations for operations in known)
 
-    def _compute(self, name: str, depth: int) -> Value | None:
-        node = self._nodes.get(name)
+    def _compute(self, output: str, depth: int) -> Value | None:
+        node = self._nodes.get(bare_name(output))
         if node is None:
             return None
+        if node.op in IF_OPS:
+            return self._branched(node, output, depth)
         if node.op in CONSTANT_OPS:
             constant = constant_of(node)
             return constant if constant is not None and constant.size <= MOST_ELEMENTS else None
@@ -179,6 +205,22 @@ class Expressions:
         if first is None or any(v is None or not np.array_equal(v, first, equal_nan=True) for v in values):
             return None
         return first
+
+    def _branched(self, node: GraphNode, output: str, depth: int) -> Value | None:
+        """Return an output of the branch that the condition takes."""
+        inputs = data_inputs(node)
+        tail = output.rpartition(":")[2]
+        place = int(tail) if ":" in output and tail.isdecimal() else 0
+        condition = self.value(inputs[0], depth + 1) if inputs else None
+        if condition is None:
+            return None
+        function = self._functions(function_of(node, BRANCHES[not condition.any()]))
+        if function is None or len(function.arguments) != len(inputs) - 1 or place >= len(function.results):
+            return None
+        arguments = [self.value(i, depth + 1) for i in inputs[1:]]
+        bound = dict(zip(function.arguments, arguments, strict=True))
+        inside = Expressions(function.nodes, self._variables, self._functions, bound)
+        return inside.value(function.results[place], depth + 1)
 
     def _is_alive(self, name: str, depth: int) -> bool | None:
         """Return whether an output is computed at all; None if that is not known."""
@@ -294,6 +336,16 @@ def flag_of(node: GraphNode, name: str) -> bool:
 def int_of(node: GraphNode, name: str) -> int:
     """Return an attribute that is a whole number; 0 if it is missing."""
     return signed(_varint_of(node, name, ATTR_INT) or 0)
+
+
+def function_of(node: GraphNode, name: str) -> str:
+    """Return the name of the function that an attribute is; empty if it is missing."""
+    for key, value in attributes_of(node):
+        if key == name:
+            listed = next((v for n, _, v in fields(value) if n == ATTR_FUNCTION and not isinstance(v, int)), b"")
+            names = (v for n, _, v in fields(listed) if n == FUNCTION_NAME and not isinstance(v, int))
+            return bytes(next(names, b"")).decode("utf-8", "replace")
+    return ""
 
 
 def type_of(node: GraphNode, name: str) -> int | None:

@@ -284,6 +284,9 @@ _RATES: dict[str, Callable[[Any, Any], Any]] = {
     "largest": lambda tf, step: tf.reduce_max([0.1 / tf.cast(step + 1, tf.float32), 0.01]),
     "branch": lambda tf, step: _without_functions(lambda: tf.cond(step < 4, lambda: 0.1, lambda: 0.05)),
     "pieces": lambda tf, step: _without_functions(lambda: tf.train.piecewise_constant(step, [1, 3], [0.3, 0.1, 0.05])),
+    "branch-function": lambda tf, step: tf.cond(step < 4, lambda: 0.1, lambda: 0.05 * tf.cast(step - 3, tf.float32)),
+    "pieces-functions": lambda tf, step: tf.train.piecewise_constant(step, [1, 3], [0.3, 0.1, 0.05]),
+    "noisy-function": lambda tf, step: tf.cond(tf.random.uniform([]) < 0.5, lambda: 0.1, lambda: 0.05),
     "cycles": lambda tf, step: _without_functions(lambda: tf.train.polynomial_decay(0.1, step, 3, 0.01, cycle=True)),
     "table": lambda tf, step: tf.gather([0.5, 0.4, 0.3, 0.2, 0.05, 0.01], step),
     "stages": lambda tf, step: tf.reduce_sum(
@@ -525,7 +528,9 @@ def test_a_step_that_is_raised_twice_leaves_the_rate_open(saved: dict[str, Path]
         assert "2 operations raise global_step" in rate.where
 
 
-@pytest.mark.parametrize("name", ["variable", "branch", "pieces", "table", "stages"])
+@pytest.mark.parametrize(
+    "name", ["variable", "branch", "pieces", "branch-function", "pieces-functions", "table", "stages"]
+)
 def test_a_rate_of_branches_and_tables(saved: dict[str, Path], name: str) -> None:
     """The branch that the step before the last update takes, the entry of a table, a base rate in a saved variable."""
     with open_checkpoint(saved[f"rate-{name}"]) as checkpoint:
@@ -567,6 +572,7 @@ def test_a_rate_is_computed_in_whole_numbers_where_the_graph_does(
     ("name", "says"),
     [
         ("noise", "'random_uniform/RandomUniform', an operation RandomUniform"),
+        ("noisy-function", "'random_uniform/RandomUniform', an operation RandomUniform"),
         ("noisy-branch", "'random_uniform/RandomUniform', an operation RandomUniform"),
     ],
 )

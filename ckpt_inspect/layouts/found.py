@@ -167,7 +167,7 @@ def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
         return RuleReading(rule.name, "default", where, tuple(others))
     sharing = rules_with_slots_of(rule)
     if not sharing:
-        return RuleReading(rule.name, "checkpoint", f"slots are named {slot_name!r}, the class's own name")
+        return RuleReading(rule.name, "checkpoint", f"slots are named {slot_name!r}, the class's default name")
     titles = " and ".join(f"{r.title}Optimizer" for r in sharing)
     where = f"slots are named {slot_name!r}, as also contrib's {titles} name theirs"
     return RuleReading(rule.name, "default", where, tuple(r.name for r in sharing))

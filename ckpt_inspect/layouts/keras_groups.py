@@ -304,7 +304,7 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
         return RuleReading(USUAL_RULE.with_maximum, "checkpoint", where)
     named = optimizer_of_class(label) if label else None
     if named is not None:
-        return RuleReading(named.name, "checkpoint", f"the optimizer is named {label!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"the optimizer is named {label!r}, the class's default name")
     if reading is not None and reading.only_of:
         return RuleReading(reading.only_of, "checkpoint", f"slots of rows and of columns, as {reading.only_of} keeps")
     if reading is not None and not reading.first:

@@ -245,7 +245,7 @@ def read_rule(
     if "max_second_moment" in has and with_maximum:
         return RuleReading(with_maximum, "checkpoint", "slots of a maximum of the second moment")
     if named is not None:
-        return RuleReading(named.name, "checkpoint", f"slots are named {own_name!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"slots are named {own_name!r}, the class's default name")
     return _read_rule_from_slots(own_name, kinds)
 
 

@@ -200,7 +200,7 @@ def _read_rule(
         where = f"{by} are named {prefix!r}, {decay} among its hyperparameters"
         return RuleReading(USUAL_RULE.with_decay, "checkpoint", where)
     if named is not None:
-        return RuleReading(named.name, "checkpoint", f"{by} are named {prefix!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"{by} are named {prefix!r}, the class's default name")
     if {"m", "v"} <= slots or {"beta_1", "beta_2"} <= set(node.children):
         return _read_usual(scalars, prefix)
     bare = None if slots else optimizer_of_bare_scalars(scalars)

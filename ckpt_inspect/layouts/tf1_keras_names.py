@@ -198,7 +198,7 @@ def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -
     if named is USUAL_RULE and decay is not None:
         return RuleReading(USUAL_RULE.with_decay, "checkpoint", f"its variables lie under {name!r}, {decay} among them")
     if named is not None:
-        return RuleReading(named.name, "checkpoint", f"its variables lie under {name!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"its variables lie under {name!r}, the class's default name")
     where = f"a first and a second moment for each variable, under the name {name!r}"
     if slots >= {"first_moment", "second_moment"}:
         usual = USUAL_RULE.name if decay is None else USUAL_RULE.with_decay
@@ -239,7 +239,9 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
                 name=name,
                 layout=LAYOUT,
                 implementation=KERAS1,
-                rule=RuleReading(rule_name, "checkpoint", f"its variables lie under {name!r}, the class's own name"),
+                rule=RuleReading(
+                    rule_name, "checkpoint", f"its variables lie under {name!r}, the class's default name"
+                ),
                 parameters=parameters,
                 counter=counter,
                 scalars=scalars,

@@ -179,7 +179,7 @@ def _read_rule(group: Group, graph_where: str) -> RuleReading:
     # an AdamW is updated by Adam's operation, and its decay may be in a form that isn't known
     is_kin = named is not None and (in_graph, named.name) == (USUAL_RULE.name, USUAL_RULE.with_decay)
     if in_graph is not None and named is not None and _operation(named.name, group) is not None:
-        where = f"slots are named {base!r}, the class's own name, and updated by {in_graph}'s operation, as it does"
+        where = f"slots are named {base!r}, the class's default name, and updated by {in_graph}'s operation, as it does"
         return RuleReading(named.name, "graph", where)
     if in_graph is not None and not is_kin:
         where = f"its update operations in {graph_where}"

@@ -247,7 +247,7 @@ def test_the_class_of_slots_that_a_restore_made(prefix: str, rule: str) -> None:
     b.children["root"]["opt"] = "opt"
     (state,) = optimizer_states(b.checkpoint())
     assert (state.rule, state.rule_source.source) == (rule, "checkpoint")
-    assert state.rule_source.where == f"hyperparameters are named {prefix!r}, the class's own name"
+    assert state.rule_source.where == f"hyperparameters are named {prefix!r}, the class's default name"
 
 
 def test_slots_outweigh_the_name() -> None:

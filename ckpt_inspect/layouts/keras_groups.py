@@ -36,7 +36,7 @@ from ckpt_inspect.layouts.slot_lists import (
     slot_readings,
     turn_readings,
 )
-from ckpt_inspect.layouts.trainable_order import Block, Pairing, pair
+from ckpt_inspect.layouts.trainable_order import Block, Pairing, frozen_since, pair
 from ckpt_inspect.update_rules import (
     OPTIMIZERS,
     USUAL_RULE,
@@ -456,6 +456,8 @@ def _parameters(
     leading = reading.leading
     chosen = pairing.weights if pairing else (None,) * len(leading)
     kept = "pairs of moments" if reading.first else "variables' slots"
+    if pairing is not None and pairing.frozen_since:
+        problems.append(frozen_since(pairing))
     if pairing is None:
         problems.append(
             Problem(

@@ -25,7 +25,7 @@ from ckpt_inspect.layouts.optimizer_classes import (
     unwrap_config,
 )
 from ckpt_inspect.layouts.slot_lists import slots_in_blocks
-from ckpt_inspect.layouts.trainable_order import Block, Pairing, Weight, is_untrained, pair
+from ckpt_inspect.layouts.trainable_order import Block, Pairing, Weight, frozen_since, is_untrained, pair
 from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
     USUAL_RULE,
@@ -193,10 +193,11 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
     for key, layer, name in found:
         spec = checkpoint.tensors[key]
         is_frozen = _is_frozen(layers.get(layer), name, prefixes[layer])
-        trained = not is_frozen and not is_untrained(name.rpartition("/")[2]) and "float" in spec.dtype
+        is_trained_kind = not is_untrained(name.rpartition("/")[2]) and "float" in spec.dtype
         # Keras 3.0 to 3.2 record a weight's short name alone
         shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
-        weights.append(Weight(shown, key, spec.shape, trained))
+        is_trained = is_trained_kind and not is_frozen
+        weights.append(Weight(shown, key, spec.shape, is_trained, is_trained_kind and is_frozen))
     return weights
 
 
@@ -390,6 +391,8 @@ def _pair_nameless(
                 "those that could belong to several weights are reported by their place",
             )
         )
+    if pairing is not None and pairing.frozen_since:
+        problems.append(frozen_since(pairing))
     has_maximum = blocks == 3 and config is not None and config.keeps_maximum
     kinds = slots or ("first_moment", "second_moment", *(("max_second_moment",) if has_maximum else ()))
     return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, kinds)

@@ -269,10 +269,12 @@ def _layer(
     adapters: list[Weight] = []  # created after the layer's own weights
     for i in sorted(keys):
         role = roles[i] if i < len(roles) else str(i)
-        trained = is_trainable and role not in NOT_TRAINED and base not in NEVER_TRAINED_CLASSES
+        is_trained_kind = role not in NOT_TRAINED and base not in NEVER_TRAINED_CLASSES
+        trained = is_trainable and is_trained_kind
         shape = checkpoint.tensors[keys[i]].shape
         rank = _adapters_rank(role, shape, config)
-        weights.append(Weight(f"{name}/{role}", keys[i], shape, trained and rank is None))
+        is_frozen = not is_trainable and is_trained_kind and rank is None
+        weights.append(Weight(f"{name}/{role}", keys[i], shape, trained and rank is None, is_frozen))
         if rank is not None:
             sides = (("a", (*shape[:-1], rank)), ("b", (rank, shape[-1])))
             adapters += [Weight(f"{name}/lora_{role}_{side}", "", of_side, trained) for side, of_side in sides]

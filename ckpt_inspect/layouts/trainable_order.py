@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ckpt_inspect.checkpoint import Problem
+
 Shape = tuple[int, ...]
 
 STATISTICS = ("running_mean", "running_std")
@@ -41,6 +43,8 @@ class Weight(NamedTuple):
     shape: Shape
     is_trained: bool
     """False for what the configuration freezes and for moving statistics."""
+    is_frozen: bool = False
+    """Whether the configuration alone says that it isn't trained: it can have been, before it was frozen."""
 
 
 class Block(NamedTuple):
@@ -73,6 +77,11 @@ class Pairing(NamedTuple):
     """In the order of the slots; None if it is open."""
 
     @property
+    def frozen_since(self) -> list[Weight]:
+        """Return the weights that have slots though the configuration freezes them."""
+        return [w for w in self.weights if w is not None and w.is_frozen]
+
+    @property
     def is_certain(self) -> bool:
         """Return whether no slot is left open."""
         return None not in self.weights
@@ -82,8 +91,22 @@ def pair(model: Block, shapes: Sequence[Shape]) -> Pairing | None:
     """Return the weights that slots of these shapes belong to; None if no permitted order of the weights has them.
 
     Weights that are known not to be trained are skipped. If more weights than slots remain, whole layers may be frozen:
-    then a slot is paired if every possible choice of frozen layers gives it the same weight.
+    then a slot is paired if every possible choice of frozen layers gives it the same weight. If nothing fits, layers
+    may have been frozen after they were trained: then those that the configuration freezes count as trained.
     """
+    found = _pair_trained(model, shapes)
+    if found is not None or len(model.trained()) >= len(shapes):
+        return found
+    return _pair_trained(_thawed(model), shapes)
+
+
+def _thawed(block: Block) -> Block:
+    """Return the block as it was before the configuration's layers were frozen."""
+    weights = tuple(w._replace(is_trained=w.is_trained or w.is_frozen) for w in block.weights)
+    return block._replace(weights=weights, parts=tuple(map(_thawed, block.parts)))
+
+
+def _pair_trained(model: Block, shapes: Sequence[Shape]) -> Pairing | None:
     trained = model.trained()
     if len(trained) == len(shapes):
         chosen = _pair_block(model, shapes)
@@ -91,6 +114,19 @@ def pair(model: Block, shapes: Sequence[Shape]) -> Pairing | None:
     if len(trained) > len(shapes) and _is_ordered_throughout(model):
         return _pair_frozen([b for b in model.layers() if b.trained()], shapes)
     return None
+
+
+def frozen_since(pairing: Pairing) -> Problem:
+    """Return the remark that weights have slots though the configuration freezes them."""
+    names = [w.name for w in pairing.frozen_since]
+    shown = f"{names[0]} .. {names[-1]}" if len(names) > 1 else names[0]
+    return Problem(
+        "frozen-since",
+        f"the configuration freezes {len(names)} weight{'s' * (len(names) != 1)} that the optimizer keeps slots of: "
+        f"{shown}",
+        "they are read as trained before they were frozen; the last update did not move those that were frozen by then",
+        "info",
+    )
 
 
 def _is_ordered_throughout(block: Block) -> bool:

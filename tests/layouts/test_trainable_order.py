@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ckpt_inspect.layouts import trainable_order
-from ckpt_inspect.layouts.trainable_order import Block, Weight, pair
+from ckpt_inspect.layouts.trainable_order import Block, Weight, frozen_since, pair
 
 Shape = tuple[int, ...]
 SHAPES = ((1,), (2,), (3,))
@@ -152,3 +152,25 @@ def test_thousands_of_layers_are_paired() -> None:
     paired = trainable_order._pair_frozen(alike, [(1,)] * 3999)
     assert paired is not None
     assert set(paired.weights) == {None}
+
+
+def test_layers_that_were_frozen_after_they_were_trained_keep_their_slots() -> None:
+    """The configuration freezes the second of three layers, and the list has slots of all three; a remark says so."""
+    cold = tuple(w._replace(is_frozen=True) for w in _weights("cold", [(2,), (3,)], is_trained=False))
+    statistics = _weights("statistics", [(1,)], is_trained=False)
+    first, last = Block("a", _weights("first", [(1,), (2,)])), Block("a", _weights("last", [(2,)]))
+    model = Block("", (), (first, Block("b", (*cold, *statistics)), last))
+    pairing = pair(model, [(1,), (2,), (2,), (3,), (2,)])
+    assert pairing is not None and pairing.is_certain
+    assert [w.name for w in pairing.weights if w] == ["first/0", "first/1", "cold/0", "cold/1", "last/0"]
+    assert "freezes 2 weights" in frozen_since(pairing).message
+    assert "cold/0 .. cold/1" in frozen_since(pairing).message
+
+
+def test_the_configuration_s_frozen_layers_are_believed_where_they_fit() -> None:
+    """Without slots they are left out, though their shapes would fit as well."""
+    cold = tuple(w._replace(is_frozen=True) for w in _weights("cold", [(2,)], is_trained=False))
+    model = Block("", (), (Block("a", cold), Block("a", _weights("warm", [(2,)]))))
+    pairing = pair(model, [(2,)])
+    assert pairing is not None
+    assert ([w.name for w in pairing.weights if w], pairing.frozen_since) == (["warm/0"], [])

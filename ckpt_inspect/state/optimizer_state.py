@@ -267,7 +267,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
     if "rule" in given and rule is not None:
         _check_arrays(rule, tuple(parameters.values()), f"{checkpoint.path}: {found.name}")
     decay = resolved.hyperparameters.get("weight_decay")
-    averaged = averages_in_place(checkpoint, found.parameters, found.name, resolved.step.value)
+    averaged = averages_in_place(checkpoint, found, resolved.step.value)
     return OptimizerState(
         name=found.name,
         rule=rule_name,

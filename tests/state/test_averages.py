@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 from support.memory_checkpoints import MemoryCheckpoint
 
-from ckpt_inspect.layouts.found import FoundParameter
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.layouts.optimizer_classes import AVERAGED_WEIGHTS
 from ckpt_inspect.state.averages import averages_in_place
+from ckpt_inspect.update_rules.implementations import KERAS3, TF1, Implementation
 
 WEIGHTS = np.linspace(-1, 1, 6, dtype=np.float32)
 MOMENTS = np.asarray([0.1, -0.2, 0.0, 0.3, 0.1, 0.0], np.float32)
 
 
+def _found(slots: dict[str, str], implementation: Implementation = KERAS3) -> FoundOptimizer:
+    parameter = FoundParameter("w", WEIGHTS.shape, "float32", "w", slots)
+    return FoundOptimizer("adam", "made", implementation, RuleReading("adam", "default", ""), (parameter,))
+
+
 def _code(averages: np.ndarray, moments: np.ndarray = MOMENTS, step: int | None = 5) -> str | None:
     tensors = {"w": WEIGHTS, "average": averages, "m": moments}
     slots = {"average": "average", "first_moment": "m"}
-    parameter = FoundParameter("w", WEIGHTS.shape, "float32", "w", slots)
-    problem = averages_in_place(MemoryCheckpoint(tensors), [parameter], "adam", step)
+    problem = averages_in_place(MemoryCheckpoint(tensors), _found(slots), step)
     return None if problem is None else problem.code
 
 
@@ -40,9 +45,10 @@ def test_the_first_average_is_the_weight() -> None:
     assert _code(WEIGHTS, step=0) is None
 
 
-def test_an_optimizer_without_averages() -> None:
-    """Nothing is compared, and nothing read."""
-    checkpoint = MemoryCheckpoint({"w": WEIGHTS, "m": MOMENTS})
-    parameter = FoundParameter("w", WEIGHTS.shape, "float32", "w", {"first_moment": "m"})
-    assert averages_in_place(checkpoint, [parameter], "adam", 5) is None
+def test_an_optimizer_without_averages_of_keras() -> None:
+    """Nothing is compared, and nothing read; TensorFlow 1's averages never take the weights' place in a file."""
+    checkpoint = MemoryCheckpoint({"w": WEIGHTS, "average": WEIGHTS, "m": MOMENTS})
+    slots = {"first_moment": "m"}
+    assert averages_in_place(checkpoint, _found(slots), 5) is None
+    assert averages_in_place(checkpoint, _found(slots | {"average": "average"}, TF1), 5) is None
     assert not checkpoint.read_names

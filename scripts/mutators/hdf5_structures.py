@@ -25,6 +25,7 @@ MESSAGES = {
 """Message types by number, those that a file of Keras or a store may have."""
 
 _LAST_MESSAGE = 0x18
+_MODIFIED = 0x12  # IV.A.2.s, the modification time, which a header of version 1 keeps as a message
 _HAS_TIMES = 0x20  # of an object header's flags
 _OLD_HEADER = re.compile(rb"\x01\x00[\x01-\x40]\x00[\x01-\xff]\x00\x00\x00..\x00\x00", re.DOTALL)
 """Version, reserved, number of messages below 65, references, size below 64 KiB."""
@@ -266,6 +267,9 @@ def without_times(data: bytes) -> bytes:
         if data[at + 5] & _HAS_TIMES:
             changed[at + 6 : at + 22] = bytes(16)
             changed[seal : seal + 4] = lookup3(bytes(changed[at:seal])).to_bytes(4, "little")
+    for found in _headers(data):
+        if found.kind.endswith(" message") and _number(data, found.start, 2) == _MODIFIED:
+            changed[found.start + 12 : found.start + 16] = bytes(4)  # behind the message's head, version and padding
     return bytes(changed)
 
 

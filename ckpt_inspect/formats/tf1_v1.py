@@ -17,12 +17,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, Problem, TensorSpec, numpy_dtype
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.errors import (
+    CkptInspectError,
+    DamagedFileError,
+    NotFoundError,
+    RequestError,
+    TruncatedFileError,
+    UnsupportedError,
+)
 from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.meta_graph import check_graph, read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
-from ckpt_inspect.formats.sstable import ByteSource, Span, Table, Window
+from ckpt_inspect.formats.sstable import MAGIC, ByteSource, Span, Table, Window
 from ckpt_inspect.formats.tensor_slices import (
     ENCODINGS,
     LONGEST_VARINT,
@@ -34,7 +41,7 @@ from ckpt_inspect.formats.tensor_slices import (
     locate_values,
     varint_ends,
 )
-from ckpt_inspect.formats.tf1_v1_claims import SHARD_NAME
+from ckpt_inspect.formats.tf1_v1_claims import SHARD_NAME, begins_so
 from ckpt_inspect.storage import Bytes, OpenFile, PinnedFiles, is_there, locate
 from ckpt_inspect.wire import VARINT
 
@@ -145,7 +152,14 @@ class _Shard:
                 _refuse_large(variable, self._file.size)
         except CkptInspectError as error:
             location = locate(path)
-            raise name_foreign(location) if is_placeholder(location) else self._named(error) from error
+            if is_placeholder(location):
+                raise name_foreign(location) from error
+            if location.tail != MAGIC and begins_so(location.head):
+                raise TruncatedFileError(
+                    f"{path}: begins as a V1 checkpoint of TF1, and its last bytes aren't a table's footer: it is cut "
+                    f"off after {location.size} bytes, or damaged at its end; copy or restore it"
+                ) from error
+            raise self._named(error) from error
 
     def reader(self, name: str, extents: tuple[Extent, ...], dtype: str, size: int) -> _Run:
         """Return a reader of a slice's `size` elements; DamagedFileError unless so many are there."""

@@ -26,9 +26,16 @@ from support.bundle_writer import (
     write_v1,
 )
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
+from ckpt_inspect.errors import (
+    CkptInspectError,
+    DamagedFileError,
+    RequestError,
+    TruncatedFileError,
+    UnsupportedError,
+)
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
+from ckpt_inspect.formats.grouping import find_claims
 from ckpt_inspect.formats.slices import first_fault
 from ckpt_inspect.formats.sstable import Window
 from ckpt_inspect.formats.tensor_slices import ENCODINGS, decode_metadata, decode_varints, locate_values
@@ -512,6 +519,29 @@ def test_truncated_shard(tmp_path: Path, length: int) -> None:
     with pytest.raises(DamagedFileError) as caught:
         open_checkpoint(tmp_path / "m-?????-of-00002")
     assert str(caught.value).startswith(f"{shard}: ")
+
+
+@pytest.mark.parametrize("length", [20, 60, -60, -48, -1])
+def test_a_file_without_its_end_is_known_by_its_start(tmp_path: Path, length: int) -> None:
+    """A V1 file that was cut off, or whose end is zero bytes, is told as one, and its folder has one checkpoint."""
+    path = tmp_path / "model.ckpt-3"
+    write_v1(path, {"x": X, "y": BIG})
+    written = path.read_bytes()
+    for damaged in (written[:length], written[:length] + bytes(len(written) - len(written[:length]))):
+        path.write_bytes(damaged)
+        assert [claim.path for (claim,) in find_claims([tmp_path])] == [path]
+        with pytest.raises(TruncatedFileError, match=r"model.ckpt-3: begins as a V1 checkpoint of TF1, .*; copy or r"):
+            open_checkpoint(path)
+
+
+def test_an_empty_file_beside_its_graph(tmp_path: Path) -> None:
+    """A V1 file of which nothing was written is a checkpoint of its folder if its graph lies beside it."""
+    (tmp_path / "model.ckpt-3").touch()
+    assert find_claims([tmp_path]) == [[]]
+    (tmp_path / "model.ckpt-3.meta").write_bytes(b"\x0a\0")
+    assert [claim.path for (claim,) in find_claims([tmp_path])] == [tmp_path / "model.ckpt-3"]
+    with pytest.raises(TruncatedFileError, match=r"model.ckpt-3: is empty \(0 bytes\)"):
+        open_checkpoint(tmp_path / "model.ckpt-3")
 
 
 @given(st.data())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, TruncatedFileError
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.storage import OpenFile, locate
 from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
@@ -35,7 +35,13 @@ def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
 
 
 def read_meta_graph(file: OpenFile) -> Graph | None:
-    """Return the graph of a `.meta` file, None if it holds none; raises DamagedFileError with its path."""
+    """Return the graph of a `.meta` file, None if it holds none; raises DamagedFileError with its path, also if it is
+    empty: its writer always puts something into it."""
+    if not file.size:
+        raise TruncatedFileError(
+            f"{file.path}: is empty (0 bytes): it was not written or not copied; restore it, or remove it to read the "
+            "checkpoint without its graph"
+        )
     message = read_message(file)
     try:
         return next((Graph(bytes(g), file.path.name) for g in submessages(message, GRAPH_DEF)), None)

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from support.bundle_writer import header, table, write_bundle
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.errors import (
+    CkptInspectError,
+    DamagedFileError,
+    NotFoundError,
+    RequestError,
+    TruncatedFileError,
+    UnsupportedError,
+)
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.sstable import read_table
 
@@ -329,3 +336,14 @@ def test_a_placeholder_for_a_graph(tmp_path: Path) -> None:
     with open_checkpoint(tmp_path / "c") as checkpoint, pytest.raises(DamagedFileError) as caught:
         checkpoint.graph()
     assert str(caught.value) == f"{graph}: {LFS_SENTENCE}"
+
+
+def test_an_empty_graph(tmp_path: Path) -> None:
+    """A `.meta` of 0 bytes is not the same as none: which optimizer keeps which slots would be guessed."""
+    write_bundle(tmp_path / "c", {"x": np.zeros(3, np.float32)})
+    (tmp_path / "c.meta").touch()
+    with open_checkpoint(tmp_path / "c") as checkpoint:
+        with pytest.raises(TruncatedFileError, match=r"c\.meta: is empty \(0 bytes\): .*; restore it, or remove it"):
+            checkpoint.graph()
+        (problem,) = checkpoint.check_rest()
+    assert (problem.code, problem.severity) == ("graph-damaged", "error")

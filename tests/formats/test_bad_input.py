@@ -22,8 +22,10 @@ from ckpt_inspect.errors import (
     UnsupportedError,
 )
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats.grouping import find_claims
 from ckpt_inspect.formats.sstable import read_table
 
+DIGITS = Path(__file__).parent.parent.parent / "fixtures" / "digits"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs pull` to fetch that"
 
@@ -347,3 +349,27 @@ def test_an_empty_graph(tmp_path: Path) -> None:
             checkpoint.graph()
         (problem,) = checkpoint.check_rest()
     assert (problem.code, problem.severity) == ("graph-damaged", "error")
+
+
+@pytest.mark.parametrize("before", [b"HTTP/1.1 200 OK\r\n\r\n", bytes(700), b"x" * 5000])
+def test_an_archive_behind_other_bytes(tmp_path: Path, before: bytes) -> None:
+    """A zip is found from its end, by Keras too; what lies before it is reported as belonging to nothing."""
+    healthy = DIGITS / "epoch-02.keras"
+    path = tmp_path / "m.keras"
+    path.write_bytes(before + healthy.read_bytes())
+    with open_checkpoint(healthy) as expected, open_checkpoint(path) as checkpoint:
+        assert checkpoint.format == "keras-archive"
+        for name in expected.tensors:
+            assert np.array_equal(checkpoint.read(name), expected.read(name))
+        (problem,) = checkpoint.check_rest()
+        assert (problem.code, problem.severity) == ("bytes-unclaimed", "info")
+        assert f"{len(before)} bytes before" in problem.message
+    assert [claim.path for (claim,) in find_claims([tmp_path])] == [path]
+
+
+def test_an_archive_whose_first_bytes_changed(tmp_path: Path) -> None:
+    """A `.keras` whose first bytes are no zip's is looked at from its end, and its first member is damaged."""
+    path = tmp_path / "m.keras"
+    path.write_bytes(b"QK" + (DIGITS / "epoch-02.keras").read_bytes()[2:])
+    with pytest.raises(DamagedFileError, match=r"m\.keras: its metadata\.json can't be unpacked"):
+        open_checkpoint(path)

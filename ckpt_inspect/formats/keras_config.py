@@ -8,19 +8,22 @@ from ckpt_inspect.checkpoint import TrainingConfig
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 
+_REMEDY = "; copy or restore the file"
+
 
 def decode_json(text: str | bytes, where: str) -> JsonObject:
     """Return a JSON object; raises DamagedFileError, which names `where`, for anything else."""
     try:
         value: JsonValue = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DamagedFileError(f"{where}: is not JSON ({error})") from error
+        why = "it is empty" if not text.strip() else error
+        raise DamagedFileError(f"{where}: is not JSON ({why}){_REMEDY}") from error
     except RecursionError as error:
-        raise DamagedFileError(f"{where}: is JSON that is nested too deeply to be read") from error
+        raise DamagedFileError(f"{where}: is JSON that is nested too deeply to be read{_REMEDY}") from error
     except ValueError as error:  # CPython's limit on the digits of a whole number
-        raise DamagedFileError(f"{where}: is JSON with a number of more digits than can be read") from error
+        raise DamagedFileError(f"{where}: is JSON with a number of more digits than can be read{_REMEDY}") from error
     if not isinstance(value, dict):
-        raise DamagedFileError(f"{where}: is JSON, but not an object")
+        raise DamagedFileError(f"{where}: is JSON, but not an object{_REMEDY}")
     return value
 
 

@@ -27,6 +27,15 @@ def read_message(file: OpenFile) -> memoryview:
     return memoryview(file.read_whole(_MOST_BYTES))
 
 
+def refuse_empty(file: OpenFile) -> None:
+    """Raise TruncatedFileError for a file of 0 bytes: it reads as a message without fields, which nobody writes."""
+    if not file.size:
+        raise TruncatedFileError(
+            f"{file.path}: is empty (0 bytes): it was not written or not copied; restore it, or remove it to read the "
+            "checkpoint without it"
+        )
+
+
 def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
     """Yield the values of a repeated or single length-delimited field."""
     for found, kind, value in fields(message):
@@ -37,11 +46,7 @@ def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
 def read_meta_graph(file: OpenFile) -> Graph | None:
     """Return the graph of a `.meta` file, None if it holds none; raises DamagedFileError with its path, also if it is
     empty: its writer always puts something into it."""
-    if not file.size:
-        raise TruncatedFileError(
-            f"{file.path}: is empty (0 bytes): it was not written or not copied; restore it, or remove it to read the "
-            "checkpoint without its graph"
-        )
+    refuse_empty(file)
     message = read_message(file)
     try:
         return next((Graph(bytes(g), file.path.name) for g in submessages(message, GRAPH_DEF)), None)
@@ -54,7 +59,9 @@ def read_meta_graph(file: OpenFile) -> Graph | None:
 
 
 def read_saved_model_graph(file: OpenFile) -> Graph | None:
-    """Return the first graph of a `saved_model.pb`, None if it holds none; raises DamagedFileError with its path."""
+    """Return the first graph of a `saved_model.pb`, None if it holds none; raises DamagedFileError with its path,
+    also if it is empty."""
+    refuse_empty(file)
     message = read_message(file)
     try:
         for meta_graph in submessages(message, META_GRAPHS):

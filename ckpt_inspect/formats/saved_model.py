@@ -22,6 +22,7 @@ from ckpt_inspect.formats.meta_graph import (
     read_message,
     read_saved_model_graph,
     read_versions,
+    refuse_empty,
     submessages,
 )
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, is_there, list_folder
@@ -131,6 +132,7 @@ def read_training_config(model: OpenFile | None, metadata: OpenFile | None) -> T
     for file, find in ((metadata, _root_metadata), (model, _root_object_metadata)):
         if file is None:
             continue
+        refuse_empty(file)
         message = read_message(file)
         try:
             text = find(message)

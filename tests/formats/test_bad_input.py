@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.grouping import find_claims
 from ckpt_inspect.formats.sstable import read_table
 
+FORMATS = Path(__file__).parent.parent.parent / "fixtures" / "formats"
 DIGITS = Path(__file__).parent.parent.parent / "fixtures" / "digits"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs pull` to fetch that"
@@ -373,3 +375,31 @@ def test_an_archive_whose_first_bytes_changed(tmp_path: Path) -> None:
     path.write_bytes(b"QK" + (DIGITS / "epoch-02.keras").read_bytes()[2:])
     with pytest.raises(DamagedFileError, match=r"m\.keras: its metadata\.json can't be unpacked"):
         open_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "keras_metadata.pb"])
+def test_an_empty_file_of_a_saved_model(tmp_path: Path, name: str) -> None:
+    """What an optimizer's settings are read from is not the same empty as missing."""
+    shutil.copytree(FORMATS / "keras" / "saved_model", tmp_path / "m")
+    file = tmp_path / "m" / name
+    file.unlink(missing_ok=True)
+    file.touch()
+    with open_checkpoint(tmp_path / "m") as checkpoint:
+        assert checkpoint.tensors
+        with pytest.raises(TruncatedFileError, match=rf"{name}: is empty \(0 bytes\): .*; restore it, or remove it"):
+            checkpoint.training_config()
+
+
+@pytest.mark.parametrize(
+    ("config", "why"), [("", "it is empty"), ("{", "Expecting property name"), ("[1]", "but not an object")]
+)
+def test_a_configuration_that_is_none(tmp_path: Path, config: str, why: str) -> None:
+    """The configuration in an HDF5 file is named with what is wrong with it, and what to do."""
+    path = tmp_path / "m.h5"
+    shutil.copy(FORMATS / "keras" / "model.h5", path)
+    path.chmod(0o644)
+    with h5py.File(path, "r+") as file:
+        file.attrs["training_config"] = config
+    told = rf"m\.h5: training_config attribute: is .*{why}.*; copy or restore the file$"
+    with open_checkpoint(path) as checkpoint, pytest.raises(DamagedFileError, match=told):
+        checkpoint.training_config()

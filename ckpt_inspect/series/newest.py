@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from ckpt_inspect import formats
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import NEWEST_FILES, is_recognised
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import count_checkpoints, find_runs
-from ckpt_inspect.storage import Location, PathLike, as_path, is_pattern, locate, stat
+from ckpt_inspect.storage import Location, NoAnswerError, PathLike, as_path, is_pattern, locate, stat
 
 
 def open_checkpoint(path: PathLike) -> Checkpoint:
@@ -78,12 +79,19 @@ def _newest_in(folder: Path) -> _Newest:
     problems: tuple[Problem, ...] = ()
     for known in NEWEST_FILES:
         place = folder / known.name
-        if stat(place).kind == "file" and (name := known.read(place)):
+        try:
+            if stat(place).kind != "file" or not (name := known.read(place)):
+                continue
             path, problems = known.resolve(name, folder)
             if is_recognised(locate(path)):
                 return _Newest(path, count_checkpoints(folder), problems)
             text = f"{place}: names {name}, which is not here"
             problems = (Problem("state-file-stale", text, "the last one found here was taken"),)
+        except NoAnswerError:
+            raise
+        except CkptInspectError as error:  # of the file, or of what it names
+            what = str(error) if str(error).startswith(f"{place}: ") else f"{place}: names what can't be read: {error}"
+            problems = (Problem("state-file-unreadable", what, "the last one found here was taken"),)
     runs = find_runs([folder])
     newest = _last_of(runs)
     if len(runs) > 1:

@@ -422,6 +422,25 @@ def test_newest_without_what_the_state_file_names(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("fault", ["a loop of links", "a name that can't be one", "a pipe that it names"])
+def test_a_state_file_that_leads_nowhere(tmp_path: Path, fault: str) -> None:
+    """What can't be read of the file that names the newest doesn't hide the checkpoints beside it."""
+    bundle(tmp_path / "ckpt-2")
+    place = tmp_path / "checkpoint"
+    if fault == "a loop of links":
+        place.symlink_to("checkpoint")
+    elif fault == "a pipe that it names":
+        os.mkfifo(tmp_path / "ckpt-3")
+        place.write_text('model_checkpoint_path: "ckpt-3"\n')
+    else:
+        place.write_text('model_checkpoint_path: "ckpt-2\\0"\n')
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.path == tmp_path / "ckpt-2"
+        (problem,) = checkpoint.problems
+    assert (problem.code, problem.severity) == ("state-file-unreadable", "warning")
+    assert problem.message.startswith(f"{place}: ")
+
+
 def test_links_in_circles(tmp_path: Path) -> None:
     """A link to a folder above is not followed."""
     bundle(tmp_path / "a" / "ckpt-1")

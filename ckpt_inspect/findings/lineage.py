@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -49,7 +50,8 @@ BROKEN = Kind(
     title="Second moments fell faster than they can",
     severity=Severity.WARNING,
     condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any "
-    "number of them where β2 is assumed and a smaller one, of at least 0.9, explains the fall.",
+    "number of them where β2 is assumed and a smaller one explains the fall: of at least 0.9, or 0.5 where v fell so "
+    "all over the run.",
     why="In k updates v can't fall below β2^k of what it was. So β2 is smaller than assumed, these checkpoints are "
     "not of one run, or some variables were made anew.",
     action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",
@@ -288,11 +290,11 @@ class _Fall:
 
 def _falls(history: History, vanished: list[int]) -> tuple[dict[int, _Fall], dict[int, _Fall]]:
     """Return by row where second moments fell too fast: where the state was lost, and elsewhere."""
-    lost: dict[int, _Fall] = {}
-    broken: dict[int, _Fall] = {}
+    found: dict[int, tuple[_Fall, bool]] = {}
     is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]], np.bool_)
     gone = set(vanished)
-    for interval, former, now in Intervals(history).falling("second_moment_sample", 1 - 1e-3):
+    intervals = Intervals(history)
+    for interval, former, now in intervals.falling("second_moment_sample", 1 - 1e-3):
         if interval.after in gone:
             continue
         floor = former * interval.factor
@@ -303,8 +305,44 @@ def _falls(history: History, vanished: list[int]) -> tuple[dict[int, _Fall], dic
             continue
         is_lost = bool(np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2)
         largest = _largest_beta_2(history, interval, former, now, below)
-        (lost if is_lost and largest is None else broken)[interval.after] = _Fall(below, interval.beta_2, largest)
+        found[interval.after] = _Fall(below, interval.beta_2, largest), is_lost
+    every = {row: fall for row, (fall, _) in found.items()}
+    smallest = _SMALLEST_BETA_2
+    if not all(_explains(fall, smallest) for fall in every.values()) and _falls_throughout(
+        history, intervals, every, ~is_half
+    ):
+        smallest = _SMALLEST_OF_A_RUN
+    lost: dict[int, _Fall] = {}
+    broken: dict[int, _Fall] = {}
+    for row, (fall, is_lost) in found.items():
+        is_explained = _explains(fall, smallest)
+        own = fall if is_explained else replace(fall, largest_beta_2=None)
+        (lost if is_lost and not is_explained else broken)[row] = own
     return lost, broken
+
+
+def _explains(fall: _Fall, smallest: float) -> bool:
+    """Whether a β2 that is in use, in place of an assumed one, explains a fall: by rounding v falls a little faster."""
+    return fall.largest_beta_2 is not None and fall.largest_beta_2 * (1 + _ROUNDING) >= smallest
+
+
+def _falls_throughout(history: History, intervals: Intervals, found: Mapping[int, _Fall], are_telling: Bools) -> bool:
+    """Whether v fell too far for an assumed β2 all over the run, wherever it fell: the β2 was smaller all along, as a
+    state that is lost again and again is not.
+
+    An interval in which v fell, but nowhere too far, is of the assumed β2. One in which gradients grew tells nothing.
+    """
+    if len(found) < 2 or not (history["beta_2_source"] == "default").all():
+        return False
+    for row in range(1, len(history)):
+        interval = None if row in found else intervals.between(row - 1, row)
+        if interval is None:
+            continue
+        former, now = (history.row("second_moment_sample", own) for own in (row - 1, row))
+        is_telling = (former * interval.factor > SMALLEST_SQUARE) & ~np.isnan(now) & are_telling[:, None]
+        if np.count_nonzero(is_telling & (now < former)) > np.count_nonzero(is_telling) / _FEW:
+            return False
+    return True
 
 
 def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, _Fall]) -> Finding:
@@ -327,17 +365,22 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
         if is_refuted and len(explained) == len(found):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
         refuted = ", contradicted" if is_refuted else ""
-        more += (
-            f"; β2 = {beta_2} is assumed{refuted}, and by this fall was {figure(largest, 4)} at most, unless the state "
-        )
-        more += "was lost"
-        action = (
-            f"Give the β2 that was used (--beta-2): {beta_2} is this implementation's default. If it was larger "
-            f"than {figure(largest, 4)}, the optimizer's state was lost between the two: restore it together with "
-            "the model"
-        )
+        at_most = f"was {figure(largest, 4)} at most, unless the state was lost"
+        if found[row].beta_2 != history.row("beta_2", row):
+            more += f"; β2 = {history.quoted('beta_2', row - 1)}, before, and by this fall it then {at_most}"
+            action = (
+                f"If β2 was changed to {figure(largest, 4)} or less, give it (--beta-2). If it was not, the "
+                "optimizer's state was lost between the two: restore it together with the model"
+            )
+        else:
+            more += f"; β2 = {beta_2} is assumed{refuted}, and by this fall {at_most}"
+            action = (
+                f"Give the β2 that was used (--beta-2): {beta_2} is this implementation's default. If it was larger "
+                f"than {figure(largest, 4)}, the optimizer's state was lost between the two: restore it together with "
+                "the model"
+            )
     own = row if found[row].beta_2 == history.row("beta_2", row) else row - 1
-    if "inferred" in (quoted := history.quoted("beta_2", own)):
+    if found[row].largest_beta_2 is None and "inferred" in (quoted := history.quoted("beta_2", own)):
         more += f"; β2 = {quoted}"
     return history.finding(
         kind,
@@ -363,21 +406,24 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     )  # fmt: skip
 
 
-_SMALLEST_BETA_2 = 0.9
-"""The smallest β2 that is in use: below it, a fall of v is not explained by another β2."""
+_SMALLEST_BETA_2, _SMALLEST_OF_A_RUN = 0.9, 0.5
+"""The smallest β2 that is in use: below it, a fall of v is not explained by another β2. Rarer ones are believed where v
+falls too far all over the run."""
+_ROUNDING = 1.3e-6
+"""Relative, in an update: of float32, and of implementations that take β2 for 0.999 or float32(0.999)."""
+_FEW = 16
+"""Where v fell in no more than one element of so many, gradients grew."""
 
 
 def _largest_beta_2(history: History, interval: Interval, before: Floats, after: Floats, below: Bools) -> float | None:
     """Return the largest β2 by which v can have fallen so far in the interval, where β2 is assumed.
 
-    None where β2 is not assumed, or none that is in use explains the fall. v2 >= β2^k·v1 holds for every element.
+    None where β2 is not assumed. v2 >= β2^k·v1 holds for every element.
     """
     if history.row("beta_2_source", interval.after) != "default":
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        largest = float(np.min((after / before)[below]) ** (1 / interval.updates))
-    tolerance = interval.tolerance / interval.updates  # by rounding v falls a little faster than by β2
-    return largest if largest * (1 + tolerance) >= _SMALLEST_BETA_2 else None
+        return float(np.min((after / before)[below]) ** (1 / interval.updates))
 
 
 def _vanished(history: History) -> list[int]:

@@ -217,3 +217,48 @@ def test_the_smallest_usual_beta_loses_no_state(tmp_path: Path) -> None:
     found = analyze(folder, infer=False)
     assert [segment.begins for segment in found.segments] == ["start"]
     assert "state-lost" not in {finding.id for finding in found.findings}
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_a_small_beta_all_over_a_run_loses_no_state(grows: bool, tmp_path: Path) -> None:
+    """State that is lost at every save is less likely than a β2 below those in use; a window whose gradients grew tells
+    of neither."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = AdamRun(beta_2=0.7)
+    for step in (30, 35, 40, 45):
+        size = 100.0 if grows and step == 40 else 0.1
+        run.train(step - run.step, lambda name, weight, rng, size=size: rng.normal(size=weight.shape) * size)  # type: ignore[misc]
+        save_without_config(run, folder / f"m-{step}.h5")
+    found = analyze(folder)
+    assert [segment.begins for segment in found.segments] == ["start"]
+    titles = [finding.title for finding in found.findings if finding.id == "lineage-broken"]
+    assert "state-lost" not in {finding.id for finding in found.findings}
+    assert len(titles) == 1
+    assert "β2 = 0.999 is assumed" in titles[0]
+
+
+def test_a_state_that_was_lost_once_is_no_small_beta(tmp_path: Path) -> None:
+    """The windows before and after are of the β2 that is assumed."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = AdamRun()
+    for step in (1000, 1005, 1010, 1012):
+        if step == 1010:
+            run.forget().step = 1005
+        save_without_config(run.train(step - run.step), folder / f"m-{step}.h5")
+    found = analyze(folder, infer=False)
+    assert [(segment.start, segment.begins) for segment in found.segments] == [(0, "start"), (2, "state-lost")]
+
+
+def test_a_beta_known_before_is_not_called_assumed(tmp_path: Path) -> None:
+    """Where only the checkpoint before tells β2, it may have been changed since."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = AdamRun(beta_2=0.99)
+    run.train(200).save(folder / "m-200.h5", keras="3.0.0")
+    run.config["beta_2"] = 0.95
+    save_without_config(run.train(10), folder / "m-210.h5")
+    (finding,) = [f for f in analyze(folder, infer=False).findings if f.id == "lineage-broken"]
+    assert "; β2 = 0.99, before, and by this fall it then was 0.9702 at most" in finding.title
+    assert "assumed" not in finding.title

@@ -248,6 +248,6 @@ def _with_loss(columns: RunColumns, lost: Sequence[str]) -> RunColumns:
     problem = Problem(
         WORKERS_LOST,
         f"the executor lost its workers ({lost[0]})",
-        "this process did the rest of the work; the results are the same",
+        "this machine did the rest of the work; the results are the same",
     )
     return replace(columns, remarks=(*columns.remarks, Remark("", "", problem)))

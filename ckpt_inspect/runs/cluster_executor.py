@@ -70,9 +70,10 @@ class ClusterExecutor(Executor):
         found: Any = None
         error: BaseException | None = None
         try:
-            if task.status in ("cancelled", "lost"):
+            if task.status == "cancelled":
                 raise BrokenExecutor("the cluster's scheduler is gone, or gave up what it was asked for")
-            found = task.result()  # takes its time, and may wait for another worker
+            # takes its time: if a worker is lost with what it had done, the task is "lost" until another does it again
+            found = task.result()
         except OSError as each:  # the connection's: what a unit meets is its result
             error = BrokenExecutor(f"the cluster can't be reached any more: {each}")
         except BaseException as each:

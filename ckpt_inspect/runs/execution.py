@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, local
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ckpt_inspect.checkpoint import Checkpoint, CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError, WorkerLostError
@@ -224,12 +224,14 @@ def run_units(
 
     Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
     executor gets unit by unit, or as many small ones at a time as its `together` says, to be done by `threads` threads
-    each, and checkpoints come as they are done. If its workers are lost, so that it takes no more, this process does
-    the rest, and the cause is appended to `lost`. Results are the same to the bit. `is_far`: they come from another
-    machine, and one is asked for while another is measured.
+    each, and checkpoints come as they are done. If its workers are lost, so that it takes no more, another process of
+    this machine does the rest, which a checkpoint that ended them won't end this one with, and the cause is appended to
+    `lost`. Results are the same to the bit. `is_far`: they come from another machine, and one is asked for while
+    another is measured.
     """
     if executor is not None:
-        yield from _done_by(executor, checkpoints, meter, threads, [] if lost is None else lost)
+        with _Substitute() as substitute:
+            yield from _done_by(executor, substitute, checkpoints, meter, threads, [] if lost is None else lost)
         return
     one_by_one = ((unit, place == len(units)) for units in checkpoints for place, unit in enumerate(units, 1))
     with closing(_prepared(one_by_one, worker) if is_far else one_by_one) as ready:
@@ -275,15 +277,46 @@ class _Task:
     future: Future[list[UnitResult]]
 
 
+class _Substitute:
+    """A process that does what lost workers were asked for, which may be what ended them. A context manager."""
+
+    def __init__(self) -> None:
+        """It is started when there is something to do."""
+        self._started = ExitStack()
+        self._process: Executor | None = None
+
+    def __enter__(self) -> _Substitute:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._started.__exit__(*error)
+
+    def submit(self, units: tuple[Unit, ...], threads: int) -> Future[list[UnitResult]]:
+        """Have the units done; here where no process may be started."""
+        from concurrent.futures import Future
+
+        from ckpt_inspect.runs.worker_processes import WorkerProcesses
+
+        if self._process is None:
+            try:
+                self._process = self._started.enter_context(WorkerProcesses(1))
+            except OSError:
+                future = Future[list[UnitResult]]()
+                future.set_result(measure_units(units, threads))
+                return future
+        return self._process.submit(measure_units, units, threads)
+
+
 def _done_by(
     executor: Executor,
+    substitute: _Substitute,
     checkpoints: Iterable[Sequence[Unit]],
     meter: Meter,
     threads: int,
     lost: list[str],
 ) -> Generator[list[UnitResult], None, None]:
     """With some units ahead of what is done; no other is begun once this is left."""
-    from concurrent.futures import BrokenExecutor, CancelledError, Future
+    from concurrent.futures import BrokenExecutor, CancelledError
 
     waiting: dict[Future[list[UnitResult]], list[_Task]] = {}
     """With all tasks of the same checkpoint, in their order."""
@@ -297,16 +330,14 @@ def _done_by(
                 return executor.submit(measure_units, units, threads)
             except BrokenExecutor as error:
                 lost.append(_cause(error))
-        future = Future[list[UnitResult]]()
-        future.set_result(measure_units(units, threads))
-        return future
+        return substitute.submit(units, threads)
 
     def results_of(task: _Task, *, is_alone: bool = False) -> list[UnitResult]:
         try:
             return task.future.result()
         except (BrokenExecutor, CancelledError) as error:  # nothing is wrong with the units, as far as is known
             lost.append(_cause(error))
-            return measure_units(task.units, threads)
+            return results_of(_Task(task.units, substitute.submit(task.units, threads)))
         except Exception as error:
             # KilledWorker is distributed's, which has tried several times, but blames whatever was on the worker: by
             # itself each shows whose fault it is

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,7 @@ def test_what_a_cluster_without_workers_was_given_fails_in_the_end(monkeypatch: 
 
 
 def test_a_cluster_that_gives_up_a_task_is_a_lost_one() -> None:
-    """As when its scheduler is gone: this process then does the rest."""
+    """As when its scheduler is gone: this machine then does the rest."""
 
     class Client(SilentClient):
         def submit(self, *_: Any, **__: Any) -> Any:
@@ -193,6 +193,68 @@ def test_a_cluster_that_gives_up_a_task_is_a_lost_one() -> None:
 
     with cluster_executor.ClusterExecutor(Client({})) as executor, pytest.raises(BrokenExecutor, match="gave up"):
         executor.submit(len, "").result(timeout=30)
+
+
+class LostTask(LateTask):
+    """A cluster's task that was done by a worker that is lost with the outcome, and that another does again."""
+
+    status = "lost"
+
+    def result(self) -> int:
+        """Wait for the other."""
+        return 3
+
+
+def test_what_a_lost_worker_had_done_is_waited_for() -> None:
+    """The cluster is not lost with it: Dask has it done again, and nothing has to be said of it."""
+
+    class Client(SilentClient):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            return LostTask()
+
+    with cluster_executor.ClusterExecutor(Client({})) as executor:
+        assert executor.submit(len, "abc").result(timeout=30) == 3
+
+
+@pytest.mark.parametrize("when", ["as it is asked", "while it is read"])
+def test_what_ended_all_workers_does_not_end_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """What they were asked for is done by another process; if that ends of it as well, it is one failure."""
+
+    class Broken(Executor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            if when == "as it is asked":
+                raise BrokenExecutor("gone")
+            future = Future[Any]()
+            future.set_exception(BrokenExecutor("gone"))
+            return future
+
+    save_series(tmp_path / "run", 4)
+    monkeypatch.setattr(execution, "measure_units", always_end)
+    found = analyze(tmp_path / "run", executor=Broken())
+    assert list(found.checkpoints["checkpoint"]) == ["model.ckpt-10", "model.ckpt-30", "model.ckpt-40"]
+    (failure,) = found.failures
+    assert "worker processes ended while they read it" in failure.problem.message
+    assert "the executor lost its workers (BrokenExecutor: gone)" in found.remarks[-1].problem.message
+
+
+def test_lost_workers_where_no_process_may_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one does the rest."""
+
+    class Broken(Executor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise BrokenExecutor("gone")
+
+    def refused(_: int) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(worker_processes, "WorkerProcesses", refused)
+    save_series(tmp_path / "run", 2)
+    alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
+    found = analyze(tmp_path / "run", store=tmp_path / "b.h5", executor=Broken())
+    assert len(found) == len(alone)
+    assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
 def measure_slowly(units: Sequence[Any], threads: int | None = 1) -> list[UnitResult]:
@@ -220,7 +282,7 @@ def test_a_connection_that_ends_is_a_lost_cluster() -> None:
 
 
 def test_all_workers_of_a_cluster_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process does the rest when it has waited for others, and says so; the results are the same."""
+    """This machine does the rest when others have been waited for, and says so; the results are the same."""
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(cluster_executor, "PATIENCE", 2.0)
     monkeypatch.setattr(execution, "measure_units", measure_slowly)

@@ -224,17 +224,20 @@ def load_seen(path: Path) -> Seen | None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What whoever appends to a large store needs of it."""
+    """What of a large store is needed by whoever appends to it, or finds nothing new."""
 
     run: StoredRun
     """With its end, what it remembers of the whole run, and the stamps of the checkpoints' files."""
+    seen: Seen | None
+    """What was seen of the run's files when the store was written."""
     files: bytes
     """What `write_seen` kept of the files in the run's folder; empty if there is nothing."""
 
 
-def load_known(path: Path, first_of_end: Callable[[int], int]) -> Known | None:
+def load_known(path: Path, first_of_end: Callable[[int], int], digest: str = "") -> Known | None:
     """Return what a large store holds, all of it read at once; None if there is no such store, or it is damaged, which
-    whoever loads it says. `first_of_end`: the first row of the end of a run of so many checkpoints."""
+    whoever loads it says. `first_of_end`: the first row of the end of a run of so many checkpoints; where nothing has
+    come since the survey of this `digest`, the newest is enough, without stamps and files."""
     try:
         pinned = _pinned(path)
         size = pinned.path.stat().st_size
@@ -247,25 +250,28 @@ def load_known(path: Path, first_of_end: Callable[[int], int]) -> Known | None:
         with opened(path, pinned.path) as file:
             outline = _outline(file)
             count = len(outline.checkpoints[LENGTH])
-            first = max(first_of_end(count), 0)
-            end = read(file, slice(first, count), picked(outline))
+            seen = text_attribute(file, SEEN) or ""
+            was_seen = seen_of(seen)
+            is_same = bool(digest) and was_seen is not None and was_seen.digest == digest
+            end = read(file, slice(count - 1 if is_same else max(first_of_end(count), 0), count), picked(outline))
             stamps = b""
-            if is_own(file, FILE_STAMPS.name):
+            if is_own(file, FILE_STAMPS.name) and not is_same:
                 stamps = read_values(file, FILE_STAMPS.name, "integer", (count,)).tobytes()
-            memory = read_memory(own_group(file, FINDINGS)).encode("utf-8", "surrogatepass")
-            return framed([b"".join(carried(outline)), b"".join(carried(end)), memory, stamps, _files_in(file)])
+            texts = (text.encode("utf-8", "surrogatepass") for text in (seen, read_memory(own_group(file, FINDINGS))))
+            files = b"" if is_same else _files_in(file)
+            return framed([b"".join(carried(outline)), b"".join(carried(end)), *texts, stamps, files])
 
     _import_for_copies()
     from ckpt_inspect.runs.carried import arrived, carried, framed, unframed
 
     try:
         answer = apart(found, _SECONDS + size / _SLOWEST, _ROOM + 4 * size)
-        outline, end, memory, stamps, files = unframed(answer)
+        outline, end, seen, memory, stamps, files = unframed(answer)
         run = stored(path, arrived(outline), pinned=pinned)
         run.tail = run.with_lasting(arrived(end))
         run.known_memory = memory.decode("utf-8", "surrogatepass")
         run.known_stamps = np.frombuffer(stamps, np.int64) if stamps else None
-        return Known(run, base64.b64decode(files))
+        return Known(run, seen_of(seen.decode("utf-8", "surrogatepass")), base64.b64decode(files))
     except (StoreError, DiedReading, ValueError):
         return None
 

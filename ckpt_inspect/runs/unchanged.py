@@ -76,16 +76,42 @@ def stored_before(
     """Return the one run in a folder, if its store tells that nothing was changed there since it was written, or that
     only newer checkpoints have come; None if neither is certain. The store is `store`, or that of the folder's name in
     `place`, with the same options. Nothing is opened but the newest."""
-    every = [(path, stores.load_seen(path)) for path in _candidates(folder, survey, store, place)]
+    candidates = [_Candidate.of(path, survey) for path in _candidates(folder, survey, store, place)]
     known = [
-        (path, seen) for path, seen in every
-        if seen is not None and seen.digest and (seen.folder, seen.writer) == (survey.folder, __version__)
+        (each, seen) for each in candidates
+        if (seen := each.seen) is not None
+        and seen.digest and (seen.folder, seen.writer) == (survey.folder, __version__)
     ]  # fmt: skip
-    for path, seen in known:
-        if seen.digest == survey.digest and (held := _held(path, options, thresholds)) is not None:
-            return Unchanged(functools.partial(_run_in, folder, survey, seen, held.columns), path, held.columns)
-    found = (_grown(folder, survey, path, seen, options, thresholds) for path, seen in known)
+    for each, seen in known:
+        if seen.digest == survey.digest and (held := _as_asked(each.load(), options, thresholds)) is not None:
+            return Unchanged(functools.partial(_run_in, folder, survey, seen, held.columns), each.path, held.columns)
+    found = (_grown(folder, survey, each, seen, options, thresholds) for each, seen in known)
     return next((each for each in found if each is not None), None)
+
+
+class _Candidate(NamedTuple):
+    """A store that may be that of a run."""
+
+    path: Path
+    file: tuple[int, ...] | None
+    """What another file in its place doesn't share."""
+    known: stores.Known | None
+    """What a large store of a long run holds."""
+    seen: store_seen.Seen | None
+
+    @classmethod
+    def of(cls, path: Path, survey: Survey) -> _Candidate:
+        """Read what is needed of it, at once if it is large."""
+        from ckpt_inspect.runs.inferring import first_of_end
+
+        file, known = stores.identity(path), stores.load_known(path, first_of_end, survey.digest)
+        if known is None or known.run.length <= LONG:
+            return cls(path, file, None, stores.load_seen(path))
+        return cls(path, file, known, known.seen)
+
+    def load(self) -> Stored:
+        """Return what it holds; raises StoreError."""
+        return Stored.of(self.path) if self.known is None else Stored(self.known.run.columns(), self.file)
 
 
 def _held(path: Path, options: Options, thresholds: Mapping[str, float]) -> Stored | None:
@@ -100,36 +126,32 @@ def _as_asked(held: Stored, options: Options, thresholds: Mapping[str, float]) -
 def _grown(
     folder: PathLike,
     survey: Survey,
-    store: Path,
+    candidate: _Candidate,
     seen: store_seen.Seen,
     options: Options,
     thresholds: Mapping[str, float],
 ) -> Grown | None:
     """The run if nothing has happened since but that files have come, and these are checkpoints that come after all
     others by their names, and by their counters."""
-    if not seen.is_numbered_on:
+    if candidate.known is None or not seen.is_numbered_on:
         return None
-    from ckpt_inspect.runs.inferring import first_of_end
-
-    file = stores.identity(store)
-    stored = stores.load_known(store, first_of_end)
-    known = None if stored is None else Files.of_bytes(stored.files)
+    known = Files.of_bytes(candidate.known.files)
     others = None if known is None else survey.files().beside(known)
     above = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
-    if stored is None or known is None or not others or not all(name.startswith(above) for name in others):
+    if known is None or not others or not all(name.startswith(above) for name in others):
         return None
     files = [name[len(above) :] for name in others]
     folders = {name.partition("/")[0] for name in files if "/" in name}
     if folders and not folders.isdisjoint(name[len(above) :].partition("/")[0] for name in known.own()):
         return None  # something has come into the folder of a checkpoint
-    held = _as_asked(Stored(stored.run.columns(), file), options, thresholds)
+    held = _as_asked(candidate.load(), options, thresholds)
     if held is None:
         return None
     files = [name for name in files if "/" not in name]
     newest = _newest(as_path(folder) / above, seen.run_folder, files, folders, held.columns, survey)
     if newest is None or newest.name != held.columns.run:
         return None
-    return Grown(newest, store, functools.partial(_run_in, folder, survey, seen), held)
+    return Grown(newest, candidate.path, functools.partial(_run_in, folder, survey, seen), held)
 
 
 def _newest(

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import analyze as analysing
 from ckpt_inspect.runs import following, growth, inferring, movement, reading, store, unchanged
-from ckpt_inspect.runs.stored_runs import StoredRun
+from ckpt_inspect.runs.apart import apart
+from ckpt_inspect.runs.remembered import segments_of
+from ckpt_inspect.runs.stored_runs import StoredRun, taken_rows
 from ckpt_inspect.series import search
 
 OLD = 1_700_000_000_123_456_789
@@ -310,10 +313,34 @@ def test_an_append_reads_the_store_once(
     with monkeypatch.context() as patched:
         patched.setattr(StoredRun, "hashes", lambda _: pytest.fail("all fingerprints were read"))
         patched.setattr(store, "load_large", lambda _: pytest.fail("it was read as a whole"))
-        patched.setattr(store, "load_stamps", lambda _: pytest.fail("it was read again"))
+        for again in ("load_stamps", "load_seen"):
+            patched.setattr(store, again, lambda _: pytest.fail("it was read again"))
         grown = analyze(folder, store=place)
     assert load(place) == grown
     assert len(grown) == 8
+
+
+def test_where_nothing_is_new_the_store_is_read_once(
+    folder: Path, place: Path, bring: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is shown of the newest with it, and what the store remembers of the run."""
+    for number in range(1, 8):
+        bring(number)
+    before = analyze(folder, store=place)
+    copies: list[object] = []
+
+    def counted(*arguments: Any) -> bytearray:
+        copies.append(arguments)
+        return apart(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "apart", counted)
+        found = analyze(folder, store=place)
+        newest, cut = taken_rows(found, [len(found) - 1]), segments_of(found)
+        assert len(copies) == 1
+    assert found == before == load(place)
+    assert newest == taken_rows(load(place), [len(found) - 1])
+    assert cut == segments_of(load(place))
 
 
 def test_a_damaged_store_is_refused_though_nothing_but_checkpoints_have_come(

@@ -153,6 +153,25 @@ def test_a_report_takes_seaborn_without_scipy(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").exists()
 
 
+def test_a_drawn_diff_takes_seaborn_without_scipy(tmp_path: Path) -> None:
+    """So do the figures of a comparison."""
+    first, second = Run().train(1).save(tmp_path / "a.h5"), Run().train(2).save(tmp_path / "b.h5")
+    codes, modules, _ = run(("diff", first, second, "-o", tmp_path / "changes.png"))
+    assert codes == [1]
+    assert "seaborn" in modules
+    assert "scipy" not in modules
+    assert (tmp_path / "changes-by-rate.png").exists()
+
+
+def test_curves_over_a_run_take_no_seaborn(tmp_path: Path) -> None:
+    """It takes half a second to import, and matplotlib alone draws them."""
+    store = FORMATS.parent / "stores" / "0.3.0.h5"
+    codes, modules, _ = run(("report", store, "-o", tmp_path, "--figures", "movement,shares", "-q"))
+    assert codes == [0]
+    assert "matplotlib" in modules
+    assert "seaborn" not in modules
+
+
 def test_usual_checkpoints_need_nothing_for_the_unusual(tmp_path: Path) -> None:
     """Of float32 in a local file: no masked arrays, no other floats, no pool of workers, no server."""
     first, second = Run().train(1).save(tmp_path / "model-1.h5"), Run().train(2).save(tmp_path / "model-2.h5")

@@ -36,7 +36,9 @@ def print_diff(a: str, b: str, common: Common, *, output: str | None = None, inf
 def _draw_diff(result: Diff, output: str, common: Common) -> None:
     from ckpt_inspect.api import draw_diff
     from ckpt_inspect.cli.terminal import remark
+    from ckpt_inspect.cli.writing import without_scipy
 
-    files = draw_diff(result, output, given=common.given, include=common.include, exclude=common.exclude)
+    with without_scipy():
+        files = draw_diff(result, output, given=common.given, include=common.include, exclude=common.exclude)
     if not common.quiet:
         remark(f"drawn into {', '.join(map(str, files))}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ckpt_inspect.cli.answering import remark_on
@@ -26,10 +27,9 @@ def write_figures(
     from ckpt_inspect.cli.terminal import progress_bar, remark
     from ckpt_inspect.measurement.wording import counted
 
-    _import_seaborn()
     # analyze computed with the rate that was given; stores are drawn for it
     rate = common.learning_rate if all(isinstance(run, str) for run in runs) else None
-    with progress_bar("drawing", is_quiet=common.quiet) as progress:
+    with without_scipy(), progress_bar("drawing", is_quiet=common.quiet) as progress:
         written = write_report(
             runs,
             folder,
@@ -50,15 +50,18 @@ def write_figures(
     return written
 
 
-def _import_seaborn() -> None:
-    """Import seaborn without scipy, which takes a second and which no figure needs.
+@contextlib.contextmanager
+def without_scipy() -> Iterator[None]:
+    """Have what is imported within this do without scipy: seaborn takes a second for it, and no figure needs it.
 
     In this process alone: whoever uses seaborn themselves would miss what it draws with scipy.
     """
-    if "scipy" not in sys.modules:
-        modules = cast("dict[str, object]", sys.modules)
-        modules["scipy"] = None  # importing it fails, as if it were not installed
-        try:
-            import seaborn.objects  # noqa: F401
-        finally:
-            del modules["scipy"]
+    modules = cast("dict[str, object]", sys.modules)
+    if "scipy" in modules:
+        yield
+        return
+    modules["scipy"] = None  # importing it fails, as if it were not installed
+    try:
+        yield
+    finally:
+        del modules["scipy"]

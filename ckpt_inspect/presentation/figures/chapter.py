@@ -72,9 +72,15 @@ class Run:
     _columns: dict[str, Floats] = field(default_factory=dict)
 
     def column(self, name: str) -> Floats:
-        """Return (K, P) values of a column of the frame; all NaN if the frame lacks it."""
+        """Return (K, P) values of a column of the frame; all NaN if the frame lacks it.
+
+        Where no element is finite no share is known: none is 0 there, or too small, because none is a number.
+        """
         if name not in self._columns:
-            self._columns[name] = self.series.values(name)
+            values = self.series.values(name)
+            if name in SHARE_LABELS:
+                values = np.where(self.column("nonfinite") >= self.column("size"), np.nan, values)
+            self._columns[name] = values
         return self._columns[name]
 
     @property

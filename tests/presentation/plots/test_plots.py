@@ -712,6 +712,20 @@ def test_shares_of_one_checkpoint_or_several_runs_are_rows_of_dots(checkpoints: 
     assert len(figure.axes) == 2 * len(columns)
 
 
+def test_where_nothing_is_finite_no_share_is_known() -> None:
+    """Lines end before it, and the newest known values are told, instead of a fall to 0."""
+    frames = make_frames(4, 10)
+    rows = frames["parameters"]
+    rows["untouched"] = np.where(rows["checkpoint_index"] < 6, 0.25, 0.0)
+    rows["nonfinite"] = np.where(rows["checkpoint_index"] < 6, 0, rows["size"])
+    figure = plot_shares(chapters([RunFrames("digits", **frames)])[0])
+    (line, *_) = artists(figure.axes[0], "line")
+    np.testing.assert_array_equal(np.asarray(line.get_ydata(), float), [0.25] * 6 + [np.nan] * 4)
+    assert {label.rpartition("  ")[2] for label in legends(figure.axes[0])} == {"25 %"}
+    (answer,) = of_group(figure, "answer")
+    assert answer.startswith("At step 600, the newest in which they are known: untouched: 4 of 4 parameters")
+
+
 def test_axes_of_small_shares_have_ticks_that_differ() -> None:
     """A tick is a place on the axis, which has a number however small."""
     frames = make_frames(4, 3)

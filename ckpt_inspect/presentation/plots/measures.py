@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.figures.measures import Measure, concerned, measures_of, named
 from ckpt_inspect.presentation.figures.spread import fan, newest, positive
 from ckpt_inspect.presentation.figures.wording import number
@@ -35,7 +35,7 @@ def plot_measures(chapter: Chapter, asks: Question, answer: str) -> Figure:
     measures, note = measures_of(asks.id, chapter) or [], asks.note
     some = concerned(measures)
     if some is not None and (others := len(chapter.parameters) - len(some)):
-        note += f" {others} parameter{'s have' if others > 1 else ' has'} none."
+        note += f" Not drawn: {counted(others, 'parameter')} without any such element."
     if not chapter.is_series or (some is not None and len(chapter.runs) > 1):
         return plot_rows(chapter, asks, answer, measures, note)
     if len(chapter.runs) > 1:

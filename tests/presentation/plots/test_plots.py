@@ -726,6 +726,17 @@ def test_where_nothing_is_finite_no_share_is_known() -> None:
     assert answer.startswith("At step 600, the newest in which they are known: untouched: 4 of 4 parameters")
 
 
+def test_shares_say_how_many_parameters_are_not_drawn() -> None:
+    """Those without an element that is untouched, ε-dominated or lost in rounding."""
+    frames = make_frames(4, 10)
+    rows = frames["parameters"]
+    first = rows["parameter"] == rows["parameter"].iloc[0]
+    for column in SHARE_LABELS:
+        rows[column] = np.where(first, 0.25, 0.0)
+    (note,) = of_group(plot_shares(chapters([RunFrames("digits", **frames)])[0]), "note")
+    assert note.endswith("Not drawn: 3 parameters without any such element.")
+
+
 def test_axes_of_small_shares_have_ticks_that_differ() -> None:
     """A tick is a place on the axis, which has a number however small."""
     frames = make_frames(4, 3)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
+from ckpt_inspect.findings.lineage import find_restarts
 from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import counted, percent
@@ -139,7 +140,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     elif unreached:
         yield history.finding(
             UNTOUCHED,
-            f"No gradient has reached {history.counted(unreached)}: {history.named(unreached)}",
+            f"{_none_reached(history)} {history.counted(unreached)}: {history.named(unreached)}",
             thresholds,
             parameters=unreached,
             evidence=history.tensor_evidence(-1, unreached, "untouched"),
@@ -152,7 +153,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     if some := [i for i in worst_first(is_odd, rows) if i not in outgoing]:
         yield history.finding(
             ROWS,
-            f"No gradient has reached some rows of {history.counted(some)}: "
+            f"{_none_reached(history)} some rows of {history.counted(some)}: "
             f"{history.named(some, [percent(rows[i]) for i in some])}",
             thresholds,
             parameters=some,
@@ -164,9 +165,10 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     # What is left of a kernel besides the columns of its dead units
     alive = {k: (1 - np.nan_to_num(rows[k])) * share[layer.bias] for layer in layers for k in layer.kernels}
     others = [i for i in dead if i not in units and rest[i] - alive.get(i, 0.0) >= thresholds.untouched_elements]
-    told = [f"No gradient has ever reached {_units_text(history, layers)}"] if layers else []
+    none_reached = _none_reached(history, "has ever reached" if layers else "has reached")
+    told = [f"{none_reached} {_units_text(history, layers)}"] if layers else []
     if others:
-        besides = "; nor" if layers else "No gradient has reached"
+        besides = "; nor" if layers else none_reached
         told.append(f"{besides} some elements of {history.counted(others)}, besides whole rows: ")
         told.append(history.named(others, [percent(rest[i]) for i in others]))
     parameters = list(dict.fromkeys([i for layer in layers for i in layer.places] + dead))
@@ -187,6 +189,15 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
         ],
         severity=Severity.WARNING if any(share[i] >= thresholds.dead_units for i in units) else Severity.INFO,
     )
+
+
+def _none_reached(history: History, reached: str = "has reached") -> str:
+    """Return how a title about v = 0 begins. A state that was not carried on knows nothing of the gradients before, so
+    nothing is claimed of them."""
+    if places := list(find_restarts(history)):
+        name = history.checkpoints[int(np.searchsorted(history.rows, max(places)))]
+        return f"Since {name}, before which state was not carried on, no gradient has reached"
+    return f"No gradient {reached}"
 
 
 class _DeadLayer(NamedTuple):

@@ -764,6 +764,25 @@ def test_dead_units_are_told_once(tmp_path: Path) -> None:
     assert the("untouched-rows", found).parameters == ("first/kernel",)
 
 
+def test_units_are_dead_since_state_was_last_not_carried_on(tmp_path: Path) -> None:
+    """Gradients reached them before: the moments that are left don't know."""
+    run = AdamRun().train(20)
+    run.save(tmp_path / "m-0.h5")
+    again = AdamRun()
+    again.weights = run.weights
+    again.train(10)
+    for moments in (again.first, again.second):
+        moments["first/kernel"][:, :2] = moments["first/bias"][:2] = moments["second/kernel"][:2] = 0
+        moments["first/kernel"][5] = 0
+    again.save(tmp_path / "m-1.h5")
+    found = findings_of(analyze(tmp_path))
+    begins = "Since m-1.h5, before which state was not carried on, no gradient has reached "
+    assert the("untouched-elements", found).title == (
+        f"{begins}2 of the 30 units of first, with what they feed in second/kernel"
+    )
+    assert the("untouched-rows", found).title == f"{begins}some rows of 1 of 6 tensors: first/kernel (5 %)"
+
+
 def test_other_elements_stand_beside_dead_units(tmp_path: Path) -> None:
     """What the units don't explain."""
     run = AdamRun().train(20)

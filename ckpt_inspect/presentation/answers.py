@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -101,8 +101,19 @@ def update_ratios(s: OptimizerSeries) -> dict[str, float]:
     return {s.parameters[at]: float(ratios[at]) for at in _matrices(s)}
 
 
+def _is_there(s: OptimizerSeries) -> NDArray[np.bool_]:
+    """(P,) whether the newest checkpoint has the parameter: a layer that was frozen is gone from the optimizer."""
+    is_there: NDArray[np.bool_] = s.row[s.newest] == len(s.heads) - 1
+    return is_there
+
+
+def _last_values(s: OptimizerSeries, name: str) -> Floats:
+    """(P,) values of a column in the newest checkpoint; NaN of parameters that it lacks."""
+    return np.where(_is_there(s), s.newest_values(name), np.nan)
+
+
 def _matrices(s: OptimizerSeries) -> NDArray[np.intp]:
-    is_there = s.row[s.newest] == len(s.heads) - 1
+    is_there = _is_there(s)
     is_matrix = is_there & np.array(["," in shape for shape in s.newest_texts("shape")], bool)
     return np.flatnonzero(is_matrix if is_matrix.any() else is_there)
 
@@ -114,7 +125,7 @@ def _learning(asked: Asked) -> Answer:
     if inert := asked.found("inert-state"):
         is_all = sum(len(set(f.parameters)) for f in inert) >= sum(len(s.parameters) for s in asked.series)
         return Answer(question, "No" if is_all else "Partly", _told(inert), "trouble", metrics)
-    updates = np.concatenate([s.newest_values("update_rms") for s in asked.series])
+    updates = np.concatenate([_last_values(s, "update_rms") for s in asked.series])
     is_known = np.isfinite(updates)
     updates, moved = updates[is_known], list(_moved(asked))
     if updates.size and not updates.any():
@@ -239,7 +250,7 @@ def _word_of_large(asked: Asked, large: Sequence[Finding]) -> str:
 def _fast_vectors(asked: Asked) -> Iterator[str]:
     """The tensors besides the weight matrices whose last update is large beside them, in a sentence."""
     for s in asked.series:
-        ratios = s.newest_values("update_to_weight")
+        ratios = _last_values(s, "update_to_weight")
         ratios[_matrices(s)] = np.nan
         if fast := [i for i in np.flatnonzero(ratios > FAST).tolist() if s.parameters[i] not in update_ratios(s)]:
             worst = max(fast, key=lambda i: float(ratios[i]))
@@ -280,10 +291,27 @@ def _layers(asked: Asked) -> Answer:
         is_all = len(own) >= max(sum(len(s.parameters) for s in asked.series), 2)
         word = "All alike" if is_all else _some_names(serious[0].parameters)
         tone: Tone = "trouble" if serious[0].severity == Severity.CRITICAL else "look"
-        return Answer(question, word, _named(serious), tone)
+        return Answer(question, word, " ".join([_named(serious), *_left(asked)]), tone)
+    left = list(_left(asked))
     if concerned:
-        return Answer(question, "None that needs attention", f"Worth knowing: {_named(concerned)}", "good")
+        text = " ".join([f"Worth knowing: {_named(concerned)}", *left])
+        return Answer(question, "None that needs attention", text, "good")
+    if left:
+        return Answer(question, "None of those still trained", " ".join(left), "good")
     return Answer(question, "None", "No finding singles out a tensor.", "good")
+
+
+def _left(asked: Asked) -> Iterator[str]:
+    """Which tensors the optimizer had and has no longer, as when a layer is frozen, in a sentence."""
+    for s in asked.series:
+        if gone := [s.parameters[i] for i in np.flatnonzero(~_is_there(s)).tolist()]:
+            rows = s.row[s.newest][~_is_there(s)]
+            last = asked.checkpoints[int(s.indices[int(rows.max())])]
+            isnt = "isn't" if len(gone) == 1 else "aren't"
+            yield (
+                f"{asked.of(s.optimizer)}{_some_names(gone)} {isnt} in the optimizer any more (last in {last}): "
+                "frozen, renamed or removed."
+            )
 
 
 def _some_names(parameters: Sequence[str]) -> str:
@@ -369,9 +397,12 @@ def _epsilon(asked: Asked) -> Answer:
     if largest is None:
         return Answer(question, "Can't tell", "ε, or what it is compared with, is not known.", "unknown", metrics)
     share, name = largest
-    own = list(dict.fromkeys(of["epsilon"] for of in asked.values.values() if "epsilon" in of))
+    by_optimizer = {name: of["epsilon"] for name, of in asked.values.items() if "epsilon" in of}
+    own = list(dict.fromkeys(by_optimizer.values()))
     told = [
-        f"ε = {value} is {_DOUBTS[source]}, because no file holds it." for value, source, _ in own if source in _DOUBTS
+        f"{_whose(asked, name, len(own))}ε = {value} is {_DOUBTS[source]}, because no file holds it."
+        for name, (value, source, _) in _first_of_each(by_optimizer)
+        if source in _DOUBTS
     ]
     if any(is_contradicted for *_, is_contradicted in own):
         told = ["The run's own checkpoints contradict the ε that this rests on."]
@@ -381,6 +412,19 @@ def _epsilon(asked: Asked) -> Answer:
         text = f"ε is above √v in {percent(share)} of the touched elements of {name}; no tensor has more."
     word = "No" if share < _LITTLE else "Hardly" if share < _SOME else "Partly"
     return Answer(question, word, " ".join([text, *told]), "good", metrics)
+
+
+def _first_of_each(values: Mapping[str, Value]) -> list[tuple[str, Value]]:
+    """Optimizers with their value, of those that share one the first."""
+    first: dict[Value, str] = {}
+    for name, value in values.items():
+        first.setdefault(value, name)
+    return [(name, value) for value, name in first.items()]
+
+
+def _whose(asked: Asked, optimizer: str, different: int) -> str:
+    """What begins a sentence about a value that not all optimizers share; empty if they do."""
+    return asked.of(optimizer) if different > 1 else ""
 
 
 _NOT_FINITE = "The newest numbers are not finite. The figure shows those before."
@@ -394,7 +438,7 @@ def _largest(asked: Asked, column: str) -> tuple[float, str] | None:
     found = [
         (float(values[at]), s.parameters[at])
         for s in asked.series
-        for values in (s.newest_values(column),)
+        for values in (_last_values(s, column),)
         for at in np.flatnonzero(np.isfinite(values))
     ]
     return max(found, key=lambda each: each[0], default=None)
@@ -404,13 +448,18 @@ def _dead(asked: Asked) -> Answer:
     question, metrics = "Are there dead units, or layers that get no gradient?", ("untouched", "untouched_rows")
     whole, rows = asked.found("untouched-tensors", "starved-tensors"), asked.found("untouched-rows")
     untouched, starved = asked.found("untouched-elements"), asked.found("starved-elements")
+    faint = [
+        f"Gradients come, but those of {_some_names(f.parameters)} are below ε."
+        for f in asked.found("epsilon-dominated")
+        if f.severity > Severity.INFO
+    ]
     if found := sorted([*whole, *untouched, *rows, *starved], key=lambda f: -f.severity):
         is_serious = any(f.severity > Severity.INFO for f in found)
         tone: Tone = "look" if is_serious else "good"
         units = any("dead_units" in e.figures for f in [*untouched, *starved] for e in f.evidence)
         word = "Yes" if whole or is_serious else "Some units" if units else "Some elements" if untouched else ""
         word = word or ("Some rows" if rows else "Many elements")
-        return Answer(question, word, _told(found), tone, metrics)
+        return Answer(question, word, " ".join([_told(found), *faint]), tone, metrics)
     if asked.found("nonfinite-state"):
         return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)
     largest = _largest(asked, "untouched")
@@ -422,7 +471,7 @@ def _dead(asked: Asked) -> Answer:
         if share
         else "A gradient has reached every element."
     )
-    return Answer(question, "No", text, "good", metrics)
+    return Answer(question, "No", " ".join([text, *faint]), "good", metrics)
 
 
 def _changed(asked: Asked) -> Answer:

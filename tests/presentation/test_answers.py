@@ -278,6 +278,38 @@ def test_several_optimizers_are_named() -> None:
     assert "Optimizer sgd: " not in asked(frame[frame["optimizer"] == "adam"])[CHANGED].text
 
 
+def test_an_epsilon_that_no_file_holds_is_told_of_its_optimizer() -> None:
+    """Of each that differs, or of all at once."""
+    inferred, assumed = healthy(epsilon_source="inferred"), healthy(epsilon_source="default").assign(optimizer="sgd")
+    text = asked(pd.concat([inferred, assumed], ignore_index=True))[EPSILON].text
+    assert "Optimizer adam: ε = 10⁻⁷ is inferred, because no file holds it." in text
+    assert "Optimizer sgd: ε = 10⁻⁷ is assumed, because no file holds it." in text
+    alike = pd.concat([inferred, inferred.assign(optimizer="sgd")], ignore_index=True)
+    assert asked(alike)[EPSILON].text.count("ε = 10⁻⁷ is inferred") == 1
+    assert "Optimizer" not in asked(alike)[EPSILON].text
+
+
+def test_a_layer_that_left_the_optimizer_is_named_and_not_counted() -> None:
+    """As one that was frozen during the run: its last values are none of the newest checkpoint's."""
+    frame = healthy()
+    is_first = frame["parameter"].str.startswith("dense/")
+    frame.loc[is_first, "untouched"] = 0.5
+    found = asked(frame[~(is_first & (frame["checkpoint_index"] == frame["checkpoint_index"].max()))])
+    assert found[LAYERS].word == "None of those still trained"
+    assert found[LAYERS].text == (
+        "dense/kernel and 1 more aren't in the optimizer any more (last in ckpt-2): frozen, renamed or removed."
+    )
+    assert "The last update changed 2 of 2 tensors." in found[LEARNING].text
+    assert found[DEAD].text == "A gradient has reached every element."
+
+
+def test_gradients_below_epsilon_are_no_dead_units_but_are_named_beside_them() -> None:
+    """Whoever asks for layers without a gradient means these too."""
+    found = asked(healthy(), [make_finding("epsilon-dominated", ["dense/kernel", "dense/bias"])])[DEAD]
+    assert found.word == "No"
+    assert found.text.endswith("Gradients come, but those of dense/kernel and 1 more are below ε.")
+
+
 def test_moves_between_checkpoints_are_dated_by_both() -> None:
     """Since the step before would be a step at which all was well."""
     finding = replace(

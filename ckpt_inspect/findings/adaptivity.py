@@ -18,9 +18,9 @@ EPSILON = Kind(
     id="epsilon-dominated",
     title="Tensors whose gradients are lost in ε",
     severity=Severity.WARNING,
-    condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated; "
-    "only worth knowing if all are biases whose median v is below 1e-7 of their kernels', of attention's keys or in a "
-    "model with normalisation layers.",
+    condition="The share of touched elements with √v < ε (where this rule adds ε) is at least epsilon_dominated. It "
+    "is only worth knowing if all such tensors are biases of attention's keys, or of a model with normalisation "
+    "layers, and their median v is below 10⁻⁷ of their kernels'.",
     why="Where √v is below ε, Adam no longer scales small gradients up: the update shrinks with them, down to nothing.",
     action="Lower ε, or see why these gradients are so small. A bias right before a normalisation layer, or of "
     "attention's keys, has none by construction: it needs nothing",
@@ -33,8 +33,8 @@ UNTOUCHED = Kind(
     id="untouched-tensors",
     title="Tensors that no gradient has ever reached",
     severity=Severity.WARNING,
-    condition="v = 0 in all of the tensor's elements after at least one update, and m, if there is one, as well; "
-    "only worth knowing if the step isn't known and that holds for all tensors.",
+    condition="v, and m if there is one, is 0 in all of the tensor's elements after at least one update. It is only "
+    "worth knowing if that holds for all tensors and the step isn't known.",
     why="The optimizer has this tensor but never got a gradient for it: it is still as it was initialised.",
     action="Freeze it if that is meant. Otherwise look for what cuts it off from the loss (stop_gradient, an unused "
     "branch)",

@@ -19,9 +19,10 @@ ROUNDING = Kind(
     id="lost-in-rounding",
     title="Updates lost in rounding",
     severity=Severity.WARNING,
-    condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding, in a tensor that isn't "
-    "found starved or below ε; only worth knowing where the others move, or where m has died away, unless it has in at "
-    "least the share standstill of the tensors.",
+    condition="The share of elements whose update is too small to change the weight (0 < |Δ| < ½ ulp(θ), ulp being "
+    "the gap to the next number) is at least lost_in_rounding, in a tensor that isn't found starved or below ε. It is "
+    "only worth knowing if the tensor's other elements move, or if m has died away in it; not if m has died away in "
+    "at least the share standstill of the tensors.",
     why="Such an update is too small to change the weight that it is added to: the weight stands still.",
     action="Find out why these updates are so small (the end of a schedule?). If the weights have 16 bits, keep them "
     "in float32",
@@ -46,7 +47,8 @@ CORRECTION = Kind(
     id="bias-correction",
     title="Bias correction still far from 1",
     severity=Severity.INFO,
-    condition="|√c2/c1 - 1| is at least bias_correction in the newest checkpoint; c1 = 1 - β1^t, c2 = 1 - β2^t.",
+    condition="In the newest checkpoint bias correction still changes the update by at least the share "
+    "bias_correction: |√c2/c1 - 1|, with c1 = 1 - β1^t and c2 = 1 - β2^t.",
     why="v has averaged few gradients so far: E is still a rough estimate, and is wrong if the step is.",
     action="Judge E by later checkpoints. Of this one, check that the step was read, not assumed",
     source="Kingma & Ba, arXiv 1412.6980, section 3",

@@ -60,7 +60,8 @@ BOUND = Kind(
     id="moment-bound-violated",
     title="Moments that no gradients can leave behind",
     severity=Severity.CRITICAL,
-    condition="max |m|/√v > (1 + moment_bound_slack) · (1-β1)/√(1-β2) · √Σ_{j<t} (β1²/β2)^j.",
+    condition="An element's |m|/√v is larger than any gradients can make it (7.27 with the default betas), by more "
+    "than the share moment_bound_slack: |m|/√v > (1 + moment_bound_slack)·(1-β1)/√(1-β2)·√Σ_{j<t} (β1²/β2)^j.",
     why="No gradients leave such averages behind (Cauchy and Schwarz's inequality). The betas or the step are wrong, "
     "m and v are paired wrongly, or the state is damaged.",
     action="Give the betas that were used (--beta-1, --beta-2); if they are right, don't trust these tensors' state",

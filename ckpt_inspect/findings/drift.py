@@ -18,9 +18,9 @@ DRIFTED = Kind(
     id="layer-drifted",
     title="Tensors whose E moved away from the others'",
     severity=Severity.INFO,
-    condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
-    "or less, than it did in the median tensor (of three or more), in a tensor that isn't found starved or below ε; "
-    "the first: of those since state was last not carried on.",
+    condition="From the first to the newest checkpoint the median E changed by at least drift_decades more, or less, "
+    "on a log10 scale, than it did in the median tensor (of three or more). The tensor isn't found starved or below ε. "
+    "If state was not carried on, checkpoints before that don't count.",
     why="Their gradients grew or shrank more than those of the other tensors, and E follows.",
     action="See in the figures when it happened. A tensor whose E rises alone is losing its gradient",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
@@ -32,8 +32,9 @@ SPREAD = Kind(
     id="spread-growing",
     title="E spreads apart within a tensor",
     severity=Severity.INFO,
-    condition="log10(E95/E5), E5 and E95 the 5 % and 95 % quantiles of E over touched elements, grew by at least "
-    "spread_decades from the first to the newest checkpoint; the first: of those since state was last not carried on.",
+    condition="From the first to the newest checkpoint the spread of E over touched elements grew by at least "
+    "spread_decades: log10(E95/E5), E5 and E95 being its 5 % and 95 % quantiles. If state was not carried on, "
+    "checkpoints before that don't count.",
     why="The gradients of some elements fade (dead units, rare inputs), and their E grows: the next gradient that "
     "they get moves them too far.",
     action="Look at the tensor's distribution, and for elements that get no gradient any more",
@@ -46,9 +47,10 @@ STUCK = Kind(
     id="stuck-direction",
     title="Gradients that hardly change direction",
     severity=Severity.WARNING,
-    condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more, "
-    "with a β1 of at least 0.8; not where noise could give as much, nor where gradients have grown since the "
-    "checkpoint before. Only worth knowing where β1 is assumed.",
+    condition="The averaged gradient is nearly as large as the gradients: the RMS of (m/c1)/√(v/c2) is at least "
+    "stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more, with a β1 of at least 0.8. It doesn't count if "
+    "noise could give as much, or if gradients have grown since the checkpoint before. If β1 is assumed, it is only "
+    "worth knowing.",
     why="Adam then moves every element by the full learning rate, always to the same side. Values near 1 in many "
     "tensors are a sign that training is about to diverge.",
     action="See whether the loss still falls. If it doesn't, lower the learning rate",

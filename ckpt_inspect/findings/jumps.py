@@ -17,10 +17,10 @@ JUMPED = Kind(
     id="weights-jumped",
     title="Weights jumped between two checkpoints",
     severity=Severity.CRITICAL,
-    condition="The displacement of an update, over all between two checkpoints, is jump_factor times the largest of "
-    "the windows before (the last 32, four of them known) or more, and the weights' RMS changes by the factor "
-    "jump_growth or more, in a tensor of two or more axes that is no bias; critical if it changes by a factor of ten "
-    "or more in one.",
+    condition="Between two checkpoints the weights of a tensor moved further per update than ever in the 32 windows "
+    "before (four of them known), by the factor jump_factor or more, and their RMS changed by the factor jump_growth "
+    "or more. The tensor has two or more axes and is not a bias. It is critical if the RMS of one changed by a factor "
+    "of ten or more.",
     why="Weights that moved evenly were suddenly thrown far away: the training diverged, and most of what it had "
     "learned is lost. Small updates later don't bring it back.",
     action="Go back to the checkpoint before, and find out what happened: a higher learning rate, a broken batch, or "

@@ -35,8 +35,9 @@ LOST = Kind(
     id="state-lost",
     title="Optimizer state lost between two checkpoints",
     severity=Severity.CRITICAL,
-    condition="For at least half of the sampled elements v2 < ½·β2^k·v1, k being the updates from one checkpoint to "
-    "the next; or all moments are 0 at a step above 0.",
+    condition="At least half of the sampled elements of v fell to less than half of what k updates without a gradient "
+    "leave: v2 < ½·β2^k·v1, k being the updates from one checkpoint to the next. Or all moments are 0 at a step above "
+    "0.",
     why="The averages of the gradients are gone: in k updates v can't fall below β2^k of what it was, unless it is "
     "set back.",
     action="Restore the optimizer together with the model, and make sure that its variables exist before that; if "
@@ -49,9 +50,9 @@ BROKEN = Kind(
     id="lineage-broken",
     title="Second moments fell faster than they can",
     severity=Severity.WARNING,
-    condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any "
-    "number of them where β2 is assumed and a smaller one explains the fall: of at least 0.9, or 0.5 where v fell so "
-    "all over the run.",
+    condition="Some of the sampled elements of v, but fewer than half, fell below what k updates without a gradient "
+    "leave: v2 < β2^k·v1, by more than rounding. They may be any number if β2 is assumed and a smaller one explains "
+    "the fall: of at least 0.9, or 0.5 where v fell so all over the run.",
     why="In k updates v can't fall below β2^k of what it was. So β2 is smaller than assumed, these checkpoints are "
     "not of one run, or some variables were made anew.",
     action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",

@@ -35,8 +35,8 @@ TOO_SMALL = Kind(
     id="updates-too-small",
     title="Updates too small for the weights",
     severity=Severity.INFO,
-    condition="0 < ‖Δ‖/‖θ‖ < update_to_weight_min for the last update, in a tensor of two or more axes that is no "
-    "bias, whose gradients are neither gone nor below ε, and whose update is not lost in rounding.",
+    condition="The last update is small beside the weights, 0 < ‖Δ‖/‖θ‖ < update_to_weight_min, in a tensor of two or "
+    "more axes that is not a bias. Its gradients are neither gone nor below ε, and its update is not lost in rounding.",
     why="Such a layer barely learns: a thousand such updates, all in one direction, change it by less than 10 %.",
     action="Raise the learning rate, unless a schedule lowered it on purpose or the loss is as low as it gets",
     source=_RULE_OF_THUMB,
@@ -48,7 +48,8 @@ DECAY_OUTWEIGHS = Kind(
     id="decay-outweighs-gradient",
     title="Weight decay outweighs the gradient",
     severity=Severity.WARNING,
-    condition="d·‖θ‖/‖Δ‖ >= decay_share, d being the share of θ that decoupled decay removes in a step.",
+    condition="Decay is at least the share decay_share of the last update: d·‖θ‖/‖Δ‖, d being the share of θ that "
+    "decoupled decay removes in a step.",
     why="Most of the last update was weight decay: such weights shrink towards 0, whatever the data say.",
     action="Exclude these tensors from weight decay, lower it, or see why their gradients are so small",
     source="Loshchilov & Hutter, arXiv 1711.05101",
@@ -60,8 +61,9 @@ EQUILIBRIUM = Kind(
     id="decay-equilibrium",
     title="Weight decay balances the update",
     severity=Severity.INFO,
-    condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1 after 1/(2d) updates or more, d being the "
-    "share of θ that decoupled decay removes in a step, in a tensor that is not a bias.",
+    condition="Decay and updates balance each other in a tensor that is not a bias: 2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is "
+    "within decay_equilibrium of 1, after 1/(2d) updates or more. d is the share of θ that decoupled decay removes in "
+    "a step.",
     why="Decay takes as much off the weights' norm as the updates add. The norm stands still, and decay and learning "
     "rate together set how fast the weights turn.",
     action="Nothing. A change of the learning rate now changes the speed only until there is a new balance",

@@ -20,9 +20,9 @@ STARVED_TENSORS = Kind(
     id="starved-tensors",
     title="Tensors that get no gradient any more",
     severity=Severity.WARNING,
-    condition="mean(v2) = β2^k·mean(v1) to rounding over the last k updates, with k >= 10 and β2^(-k/2) >= "
-    "starved_inflation, or k >= 10 alone if it holds of at least the share standstill of the tensors; and m, if there "
-    "is one, is not larger than β1^k leaves of it.",
+    condition="In the last k updates v only decayed: mean(v2) = β2^k·mean(v1) to rounding. m, if there is one, is no "
+    "larger than decay leaves it: β1^k of what it was. k is at least 10, and large enough for E to grow by the factor "
+    "starved_inflation: β2^(-k/2). The latter isn't needed if at least the share standstill of the tensors is so.",
     why="Nothing was added to v all that time: the tensor is frozen, or cut off from the loss. Meanwhile E grows like "
     "β2^(-k/2), so that the next gradient moves the tensor too far. If it is most tensors, training stands still.",
     action="Nothing, if it was frozen on purpose; otherwise look for what cut it off from the loss",
@@ -35,10 +35,11 @@ STARVED = Kind(
     id="starved-elements",
     title="Elements that get no gradient any more",
     severity=Severity.WARNING,
-    condition="Many of a tensor's sampled elements (the share starved) got no gradient in the last k updates: v2 = "
-    "β2^k·v1 to rounding, with k >= 10 and β2^(-k/2) >= starved_inflation, and v is small enough to show gradients of "
-    "m's size. A bias shows which of its layer's units are dead by now. It is a warning if at least dead_units of them "
-    "are, or twice that of 16 sampled ones.",
+    condition="At least the share starved of a tensor's sampled elements got no gradient in the last k updates: v "
+    "only decayed, v2 = β2^k·v1 to rounding, and is small enough to show gradients of m's size. k is at least 10, and "
+    "large enough for E to grow by the factor starved_inflation: β2^(-k/2). A bias shows which of its layer's units "
+    "are dead by now. It is a warning if at least the share dead_units of them is dead, or twice that share if only "
+    "16 were sampled.",
     why="These elements got no gradient all that time (dead units, rare tokens). Meanwhile E grows like β2^(-k/2), so "
     "that the next gradient moves them too far.",
     action="Look for units that died. For rare tokens use LazyAdam, which leaves rows without a gradient alone, or a "

@@ -22,6 +22,9 @@ from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A serialized description of the objects that were saved, not a part of their state."""
 
+_MOST_NAMED = 3
+"""Names that a remark lists."""
+
 _SCALAR_NAMES = re.compile(
     r"(?:.*/)?_?(?:(?:current_|dynamic_)?loss_scale|dynamic_scale|learning_rate|lr|decay|momentum|rho|epsilon|beta_?[12]"
     r"|beta[12]_power|(?:global_|good_)?steps?|step_counter|iterations?|epoch|examples|save_counter|count(?:er)?)",
@@ -143,11 +146,22 @@ def with_renamed(pairs: tuple[OptimizerPair, ...]) -> tuple[tuple[OptimizerPair,
 
 
 def renaming_hint(rows: list[ParameterDiff]) -> Problem | None:
-    """Return the remark that what was added and what was removed may differ by their names only; None if they can't."""
+    """Return the remark that what was added and what was removed may differ by their names only, or by the optimizer
+    that has them; None if they can't."""
     of_a = {f"{r.optimizer}:{r.parameter}": r.shape_a for r in rows if r.status == "removed" and r.shape_a is not None}
     of_b = {f"{r.optimizer}:{r.parameter}": r.shape_b for r in rows if r.status == "added" and r.shape_b is not None}
     if not have_same_shapes(of_a, of_b):
         return None
+    names = sorted({each.partition(":")[2] for each in of_a})
+    if names == sorted({each.partition(":")[2] for each in of_b}):
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        return Problem(
+            "trained-in-one-only",
+            f"in both checkpoints, but not in the same optimizer: {', '.join(names[:_MOST_NAMED])}{more}",
+            "listed as added and as removed; a layer that was frozen, or made trainable, is in an optimizer in one "
+            "checkpoint only",
+            "info",
+        )
     return Problem(
         "names-differ",
         f"the {len(of_a)} tensors that were removed and those that were added have the same shapes, so that they may "

@@ -42,6 +42,18 @@ def test_names_that_may_differ_alone_give_a_hint(tmp_path: Path) -> None:
     assert found.counts["added"] == found.counts["removed"] == 1
 
 
+def test_a_layer_that_was_frozen_is_not_taken_for_another_name(tmp_path: Path) -> None:
+    """The name is the same: what differs is that no optimizer has it any more."""
+    run = Run(shapes={"hidden/w": (2, 3), "digit/w": (3, 2)}).train(5)
+    before = save_bundle(run, tmp_path / "a")
+    for moments in (run.first, run.second):
+        del moments["hidden/w"]
+    found = diff(before, save_bundle(run, tmp_path / "b"))
+    assert "names-differ" not in codes(found.problems)
+    (remark,) = (p for p in found.problems if p.code == "trained-in-one-only")
+    assert remark.message == "in both checkpoints, but not in the same optimizer: hidden/w"
+
+
 def test_counters_and_rates_are_no_parameters(tmp_path: Path) -> None:
     """They stand apart, and still make a difference."""
     run = Run().train(5)

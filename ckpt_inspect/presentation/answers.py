@@ -352,7 +352,8 @@ def _resume(asked: Asked) -> Answer:
             "β2 explains that, and so does a state that was lost: --beta-2 gives the one that was used."
         )
         return Answer(question, "Can't tell", text, "unknown", metrics)
-    steps = " and ".join(f"from {whole(s.steps[0])} to {whole(s.steps[-1])}" for s in asked.series)
+    spans = dict.fromkeys(f"from {whole(s.steps[0])} to {whole(s.steps[-1])}" for s in asked.series)
+    steps = " and ".join(spans)
     text = (
         f"Nothing was lost, as far as the files show: the step goes {steps} and never falls, and no second moment "
         f"fell faster than β2 lets it"

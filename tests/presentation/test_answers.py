@@ -276,6 +276,7 @@ def test_several_optimizers_are_named() -> None:
     frame = pd.concat([healthy(), healthy().assign(optimizer="sgd")], ignore_index=True)
     assert "Optimizer sgd: " in asked(frame)[CHANGED].text
     assert "Optimizer sgd: " not in asked(frame[frame["optimizer"] == "adam"])[CHANGED].text
+    assert "the step goes from 100 to 300 and never falls" in asked(frame)[RESUME].text
 
 
 def test_an_epsilon_that_no_file_holds_is_told_of_its_optimizer() -> None:

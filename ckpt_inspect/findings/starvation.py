@@ -21,8 +21,9 @@ STARVED_TENSORS = Kind(
     title="Tensors that get no gradient any more",
     severity=Severity.WARNING,
     condition="In the last k updates v only decayed: mean(v2) = β2^k·mean(v1) to rounding. m, if there is one, is no "
-    "larger than decay leaves it: β1^k of what it was. k is at least 10, and large enough for E to grow by the factor "
-    "starved_inflation: β2^(-k/2). The latter isn't needed if at least the share standstill of the tensors is so.",
+    "larger than decay leaves it, β1^k of what it was, or just that where β1 is known. k is at least 10, and large "
+    "enough for E to grow by the factor starved_inflation: β2^(-k/2). The latter isn't needed if at least the share "
+    "standstill of the tensors is so.",
     why="Nothing was added to v all that time: the tensor is frozen, or cut off from the loss. Meanwhile E grows like "
     "β2^(-k/2), so that the next gradient moves the tensor too far. If it is most tensors, training stands still.",
     action="Nothing, if it was frozen on purpose; otherwise look for what cut it off from the loss",
@@ -59,6 +60,9 @@ _DIED = (
 _SMALLEST_MOMENT = 1e-30
 """First moments below this may be what rounding leaves of larger ones: float32's smallest numbers stay where they are.
 """
+
+_ROUNDING_OF_M = 1e-7
+"""Relative, in an update: of float32 and of its β1, three times what was measured (3e-8, with β1 = 0.9)."""
 
 _DOUBT = 2
 """Times the share of a layer's units that must be dead where only 16 were sampled: a quarter of the units is half of
@@ -227,14 +231,27 @@ def _longest(history: History, shorter: Interval, holds: Callable[[Interval], bo
 
 
 def _still_moving(history: History, interval: Interval) -> Bools:
-    """(P,) whether m shows that gradients came: it is larger than β1^k leaves of the former one.
+    """(P,) whether m shows that gradients came: it is larger than β1^k leaves of the former one, or, where β1 is known,
+    not what that leaves to rounding.
 
     After one huge gradient, the squares of ordinary ones are smaller than v's rounding, so that v alone can't tell.
     """
-    before, after = (history.row("first_moment_rms", row) for row in (interval.before, interval.after))
-    left = np.nan_to_num(history.row("beta_1", interval.after)) ** interval.updates * before
+    rows = (interval.before, interval.after)
+    after, left = history.row("first_moment_rms", interval.after), _left_of_m(history, interval)
+    one, beta_1 = (history.row("beta_1", row) for row in rows)
     moving: Bools = after > np.maximum(1.01 * left, _SMALLEST_MOMENT)
+    if one == beta_1 and "default" not in [history.row("beta_1_source", row) for row in rows]:
+        is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]], np.bool_)
+        tolerance = _ROUNDING_OF_M * (1 + interval.updates)
+        moving |= ~is_half & (left > _SMALLEST_MOMENT) & (np.abs(after - left) > tolerance * left)
     return moving
+
+
+def _left_of_m(history: History, interval: Interval) -> Floats:
+    """(P,) what β1^k leaves of the RMS of m."""
+    beta_1 = float(np.nan_to_num(history.row("beta_1", interval.after)))
+    left: Floats = beta_1**interval.updates * history.row("first_moment_rms", interval.before)
+    return left
 
 
 def _starved_shares(history: History, interval: Interval) -> Floats:
@@ -248,7 +265,10 @@ def _starved_shares(history: History, interval: Interval) -> Floats:
     # Ordinary gradients must be seen beside what is left of v, or their absence says nothing. They are of about m's
     # size in the elements that have any: of those whose v only decayed m has nothing left
     moving = np.maximum(1 - is_left.sum(axis=1) / sampled, 1 / history["sample_index"].shape[1])
-    squares: Floats = np.nan_to_num(history.row("first_moment_rms", interval.after)) ** 2 / moving
+    size = np.nan_to_num(history.row("first_moment_rms", interval.after))
+    left = np.nan_to_num(_left_of_m(history, interval))
+    size = np.where(size > 1.01 * left, size, np.abs(size - left))  # what is of gradients before is of none since
+    squares: Floats = size**2 / moving
     visible = _VISIBLE * (1 - interval.factor) * squares[:, None]
     starved = is_left & (~_still_moving(history, interval)[:, None] | (floor * interval.tolerance < visible))
     shares: Floats = starved.sum(axis=1) / sampled

@@ -1170,3 +1170,12 @@ def test_since_when_numbers_are_not_finite(tmp_path: Path) -> None:
         run.second["third/bias"] = kept
     found = the("nonfinite-state", findings_of(analyze(tmp_path)))
     assert "the first in m-20.h5 (step 20), the last without is m-30.h5 (step 30)" in found.title
+
+
+def test_small_gradients_after_large_ones_are_gradients(tmp_path: Path) -> None:
+    """They add less to v than its rounding, and less to m than a hundredth of it; yet m is not what β1^k leaves."""
+    run = AdamRun(beta_1=0.9, beta_2=0.9)
+    for step, size in ((100, 1.0), (110, 1e-3)):
+        run.train(step - run.step, lambda name, weight, rng, size=size: rng.normal(size=weight.shape) * size)  # type: ignore[misc]
+        run.save(tmp_path / f"m-{step}.h5")
+    assert not [f for f in findings_of(analyze(tmp_path)) if f.id.startswith("starved")]

@@ -250,13 +250,17 @@ def shard_path(prefix: Prefix, shard: int, num_shards: int) -> Path:
 def read_index(file: OpenFile) -> BundleIndex:
     """Return the decoded index; raises DamagedFileError or UnsupportedError with the file's path."""
     if file.size > _LARGE_INDEX and file.read(file.size - len(MAGIC), len(MAGIC)) != MAGIC:
-        raise DamagedFileError(f"{file.path}: does not end with a table's magic number: it is truncated or not a table")
+        raise DamagedFileError(
+            f"{file.path}: does not end with a table's magic number: it is truncated or not a table; copy or restore it"
+        )
     table = file.read_whole(_MOST_INDEX)
     head = Location(file.path, "file", len(table), table[:HEAD_SIZE])
     if is_placeholder(head):
         raise name_foreign(head)
     try:
         return decode_index(table)
+    except DamagedFileError as error:
+        raise type(error)(f"{file.path}: {error}; copy or restore it") from error
     except CkptInspectError as error:
         raise type(error)(f"{file.path}: {error}") from error
 

@@ -211,7 +211,7 @@ def test_truncated_index(tmp_path: Path) -> None:
         with pytest.raises(DamagedFileError) as caught:
             open_checkpoint(given)
         assert str(caught.value) == (
-            f"{index}: does not end with a table's magic number: it is truncated or not a table"
+            f"{index}: does not end with a table's magic number: it is truncated or not a table; copy or restore it"
         )
 
 

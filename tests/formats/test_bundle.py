@@ -444,7 +444,8 @@ def test_impossible_entries(tmp_path: Path, entries: list[tuple[bytes, bytes]], 
     write(tmp_path / "c", entries, bytes(64))
     with pytest.raises(CkptInspectError) as caught:
         open_checkpoint(tmp_path / "c")
-    assert str(caught.value) == f"{tmp_path / 'c.index'}: {sentence}"
+    remedy = "; copy or restore it" if isinstance(caught.value, DamagedFileError) else ""
+    assert str(caught.value) == f"{tmp_path / 'c.index'}: {sentence}{remedy}"
 
 
 def test_slice_that_is_not_there(written: Path, tmp_path: Path) -> None:

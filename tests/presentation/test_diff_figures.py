@@ -39,13 +39,15 @@ def _frame(count: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("count", [1, 4, 40, 400])
 def test_every_parameter_is_a_dot_and_names_neither_overlap_nor_leave_the_page(count: int) -> None:
-    """The dots are the frame's numbers; at most six are named, each in a place of its own."""
+    """The dots are the frame's numbers, once each; at most six are named, each in a place of its own."""
     frame = _frame(count)
     figure = plot_change_by_rate(frame)
     (axes,) = figure.axes
     figure.draw_without_rendering()
-    (dots,) = [dots for dots in axes.collections if dots.get_gid() == "parameters"]
-    np.testing.assert_allclose(dots.get_offsets(), frame[["effective_lr_b", "weight_change"]])
+    places = [dots.get_offsets() for dots in axes.collections if dots.get_gid() == "parameters"]
+    places += [line.get_xydata() for line in axes.lines if line.get_gid() == "name"]
+    drawn, given = np.concatenate(places), frame[["effective_lr_b", "weight_change"]].to_numpy()
+    np.testing.assert_allclose(drawn[np.argsort(drawn[:, 0])], given[np.argsort(given[:, 0])])
     names = axes.get_legend().get_texts()
     boxes = [text.get_window_extent() for text in names]
     assert 0 < len(names) <= MOST_NAMED

@@ -135,13 +135,14 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", 
     rates, changes = floats(own["x"]), floats(own["y"])
     names, body = [drawable(str(name)) for name in own["parameter"]], blank()
     axes, ends = body.subplots(), [panels.robust_range([values[None, :]]) for values in (rates, changes)]
-    seaborn.scatterplot(own, x="x", y="y", color=style.MUTED, alpha=0.6, ax=axes, gid="parameters")
+    order = np.argsort(-distance_from_trend(rates, changes), kind="stable")
+    far, others = order[:MOST_NAMED], own.iloc[np.sort(order[MOST_NAMED:])]
+    seaborn.scatterplot(others, x="x", y="y", color=style.MUTED, alpha=0.6, ax=axes, gid="parameters")
     for which, limits in zip("xy", ends, strict=True):
         panels.set_axis(axes, "x" if which == "x" else "y", limits)
     axes.grid(color=style.FAINT, lw=0.6)
     symbol, space, unit = symbol_of_rates(own).partition(" ")
     axes.set(xlabel=f"median {symbol} in B{space}{unit}", ylabel=CHANGE_BY_RATE.label)
-    far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
     labels = short_labels(names, 34, len(shared_prefix(names)))
     places, dots = places_of(names, [far]), []
     for at, (color, way) in zip(far, panels.told_apart(places[at] for at in far), strict=True):

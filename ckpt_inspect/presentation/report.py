@@ -252,7 +252,7 @@ def _run_frames(name: str, run: ReportedRun, needs: Collection[str]) -> RunFrame
         with_bins = sorted(
             {
                 int(own[at])
-                for _, rows in parameters.groupby("optimizer", sort=False)
+                for _, rows in parameters.groupby("optimizer", sort=False, observed=True)
                 for own in (rows["checkpoint_index"].unique(),)
                 for at in {*chosen_checkpoints(len(own)), *slider_checkpoints(len(own), rows["parameter"].nunique())}
             }

@@ -323,7 +323,7 @@ def test_the_histogram_frame_counts_every_touched_element(tmp_path: Path) -> Non
     histogram = analyses.to_frame("histogram")
     assert (histogram["count"] > 0).all()
     assert (histogram["low"] < histogram["high"]).all()
-    sums = histogram.groupby(["checkpoint", "parameter"])["count"].sum()
+    sums = histogram.groupby(["checkpoint", "parameter"], observed=True)["count"].sum()
     sizes = analyses.to_frame().set_index(["checkpoint", "parameter"])["size"]
     assert (sums.sort_index() == sizes.sort_index()).all()
 
@@ -332,7 +332,7 @@ def test_the_sample_frame_follows_the_same_elements(tmp_path: Path) -> None:
     """Each element once per checkpoint, with its E."""
     save_series(tmp_path / "run", 3)
     sample = analyze(tmp_path / "run", given=GIVEN).to_frame("sample")
-    assert (sample.groupby(["parameter", "element"]).size() == 3).all()
+    assert (sample.groupby(["parameter", "element"], observed=True).size() == 3).all()
     assert (sample["effective_lr"] > 0).all()
 
 

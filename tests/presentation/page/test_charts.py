@@ -221,7 +221,7 @@ def test_a_distribution_holds_every_count_once() -> None:
     (chapter,) = chapters([RunFrames("run", frames["parameters"], frame)])
     found = drawn("distributions", chapter).distribution
     assert found is not None
-    counts = frame.groupby(["checkpoint_index", "parameter"])["count"].sum().unstack(fill_value=0)
+    counts = frame.groupby(["checkpoint_index", "parameter"], observed=True)["count"].sum().unstack(fill_value=0)
     expected = counts.reindex(columns=list(chapter.parameters), fill_value=0).to_numpy()
     np.testing.assert_allclose(found.weights[0], expected)
     np.testing.assert_allclose(found.densities[0].sum(axis=2), expected > 0, rtol=1e-5)

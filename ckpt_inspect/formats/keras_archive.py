@@ -137,7 +137,9 @@ def _weight_members(archive: zipfile.ZipFile, file: OpenFile, members: Mapping[s
     if "model.weights.json" in members:
         listed = shard_names(_read_small(archive, file, members["model.weights.json"]), f"{path}: model.weights.json")
         if absent := next((n for n in listed if n not in members), None):
-            raise DamagedFileError(f"{path}: its shard {absent} is not in the archive: it was not written whole")
+            raise DamagedFileError(
+                f"{path}: its shard {absent} is not in the archive: it was not written whole; save or copy it again"
+            )
         return listed
     if any(n.endswith(".npz") for n in members):
         raise UnsupportedError(
@@ -145,13 +147,19 @@ def _weight_members(archive: zipfile.ZipFile, file: OpenFile, members: Mapping[s
             "save it again, as .keras"
         )
     if not names:
-        raise DamagedFileError(f"{path}: has a config.json, but no model.weights.h5: the archive was not written whole")
+        raise DamagedFileError(
+            f"{path}: has a config.json, but no model.weights.h5: the archive was not written whole; save or copy it "
+            "again"
+        )
     return names
 
 
 def _read_small(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MAX_CONFIG_BYTES:
-        raise DamagedFileError(f"{file.path}: its {info.filename} claims {info.file_size} bytes")
+        raise DamagedFileError(
+            f"{file.path}: its {info.filename} claims {info.file_size} bytes, far more than Keras writes: the file is "
+            "damaged; copy or restore it"
+        )
     return b"".join(_unpacked(archive, file, info))
 
 

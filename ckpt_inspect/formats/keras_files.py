@@ -58,7 +58,8 @@ def describe_zip(members: Collection[str]) -> str:
     config = next((name for name in members if name.endswith("/config.json")), "")
     folder = config.rpartition("/")[0]
     if f"{folder}/model.weights.h5" in members:
-        return f"is a zip archive whose folder {folder} holds what Keras archives hold: unpack it, and give that folder"
+        named = folder or "/"
+        return f"is a zip archive whose folder {named} holds what Keras archives hold: unpack it, and give that folder"
     inside = next((name for name in members if name.endswith(_CHECKPOINTS)), "")
     if inside and "model.weights.h5" not in members:
         return f"is a zip archive that holds {inside}: unpack it, and give what is in it"

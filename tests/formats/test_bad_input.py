@@ -265,6 +265,7 @@ def test_v1_shard_that_is_missing(tmp_path: Path) -> None:
         (["archive/data.pkl", "archive/data/0", "archive/version"], "PyTorch"),
         (["w.npy"], "NumPy"),
         (["readme.txt"], "zip archive"),
+        (["/config.json", "/model.weights.h5"], "whose folder / holds what Keras archives hold"),
     ],
 )
 def test_foreign_zip_archives_are_named(tmp_path: Path, names: list[str], told: str) -> None:

@@ -421,7 +421,7 @@ def test_truncated_hdf5(tmp_path: Path) -> None:
         ({"config.json": b""}, "is a zip archive, but not of Keras: it has no config.json"),
         (
             {"model.weights.h5": b""},
-            "has a config.json, but no model.weights.h5: the archive was not written whole",
+            "has a config.json, but no model.weights.h5: the archive was not written whole; save or copy it again",
         ),
         (
             {"model.weights.h5": b"", "model.weights.npz": b"x"},

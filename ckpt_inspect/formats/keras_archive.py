@@ -157,8 +157,8 @@ def _weight_members(archive: zipfile.ZipFile, file: OpenFile, members: Mapping[s
 def _read_small(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MAX_CONFIG_BYTES:
         raise DamagedFileError(
-            f"{file.path}: its {info.filename} claims {info.file_size} bytes, far more than Keras writes: the file is "
-            "damaged; copy or restore it"
+            f"{file.path}: its {info.filename} claims {info.file_size} bytes, far more than Keras writes: the archive "
+            "is damaged or not one of Keras'; copy or restore it"
         )
     return b"".join(_unpacked(archive, file, info))
 

@@ -10,6 +10,7 @@ import numpy as np
 from ckpt_inspect.comparison.inference.evidence import Interval
 from ckpt_inspect.comparison.inference.motion import Motion, read_rate
 from ckpt_inspect.comparison.inference.observations import Observation
+from ckpt_inspect.comparison.inference.usual import decays_by
 from ckpt_inspect.comparison.inference.windows import Window
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.sourced import Sourced
@@ -31,6 +32,8 @@ _LIKE_TOLD = 0.03
 """Relative difference from a weight decay that is assumed, or seen elsewhere: a schedule changes rates in between."""
 _EXACT_RATE = 1e-4
 """Relative difference of a fitted rate from the file's that proves that nothing else moved the weights."""
+_BLUR = 10
+"""Tolerances within which second moments that agree may be what a beta_2 leaves, raised by small gradients."""
 _SAME_DECAY = 1e-3
 """Relative difference of shares in different windows that are one weight decay."""
 
@@ -52,6 +55,8 @@ def claim_betas(
         if not told:
             continue
         values = [float(getattr(w, name)) for w in told]
+        if any(_decays_otherwise(w, told) for w in links):
+            is_even = False
         if max(values) - min(values) <= 1e-7:
             value = values[0] if told[0].is_proof else sum(values) / len(values)
             where = _beta_evidence(name, told, observations)
@@ -75,6 +80,17 @@ def _spoken_for(chain: Sequence[int], told: Sequence[Window], others: Iterable[W
     ends = {w.places[1] for w in told}
     starts = {w.places[0] for w in told} & {chain[0], *(w.places[1] for w in others)}
     return [p for p in chain if p in ends or p in starts]
+
+
+def _decays_otherwise(window: Window, told: Sequence[Window]) -> bool:
+    """Whether second moments agree on a decay in a window that the others' beta_2, in whole decays, doesn't explain:
+    they are too few or too blurred to tell their own, and beta_2 may be another there."""
+    silence = window.silence
+    if window in told or silence is None or not silence.is_by_one or window.is_broken:
+        return False
+    tolerance = _BLUR * silence.tolerance
+    betas = [w.beta_2 for w in told if w.beta_2 is not None]
+    return silence.log_2 < -tolerance and any(decays_by(silence.log_2, tolerance, beta) is None for beta in betas)
 
 
 def _agreed(links: Sequence[Window]) -> list[Window]:

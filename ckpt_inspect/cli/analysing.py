@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.cli.answering import print_json, remark_on
+from ckpt_inspect.cli.answering import error_document, print_json, remark_on
 from ckpt_inspect.cli.asked import Common
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ def print_analyses(
         )
         done, unanswered = [], 0
         for result in results:
-            done.append((_print_run(result, common), str(result.store)))
+            _print_run(result, common)
+            done.append(result)
             unanswered += result.analyses is None and not result.is_without_state
-    each = [analyses for analyses, _ in done if analyses is not None]
+    each = [result.analyses for result in done if result.analyses is not None]
     odd = [
         r.problem for analyses in each for r in analyses.remarks if not r.is_failure or r.problem.severity != "error"
     ]
@@ -65,15 +66,13 @@ def print_analyses(
 
         write_figures(each, report, common)
     if common.json:
-        from ckpt_inspect.presentation.documents import run_document
-
-        print_json({"runs": [run_document(analyses, store) for analyses, store in done if analyses is not None]})
+        print_json({"runs": [_document(result) for result in done]})
     has_failed = [_fails(analyses, fail_on) for analyses in each]
     are_damaged = any(f.problem.severity == "error" for analyses in each for f in analyses.failures)
     return int(bool(unanswered) or not each or any(has_failed) or are_damaged)
 
 
-def _print_run(result: RunResult, common: Common) -> Analyses | None:
+def _print_run(result: RunResult, common: Common) -> None:
     """Print what is known of a run, or why nothing is."""
     from ckpt_inspect.cli.terminal import print_tables, remark
     from ckpt_inspect.presentation.tables.findings import finding_tables
@@ -81,14 +80,22 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
 
     if result.analyses is None:
         remark(f"ckpt-inspect: {result.error}")
-        return None
+        return
     if not common.json:
         print_tables(run_tables(result.analyses, str(result.store)))
         print_tables(finding_tables(result.analyses.findings, with_info=common.verbose))
     for failure in result.analyses.failures:
         if failure.problem.severity == "error":
             remark(f"ckpt-inspect: {failure.problem.message}")
-    return result.analyses
+
+
+def _document(result: RunResult) -> Mapping[str, object]:
+    """Return what is known of a run, or why nothing is."""
+    from ckpt_inspect.presentation.documents import run_document
+
+    if result.analyses is not None:
+        return run_document(result.analyses, str(result.store))
+    return {"run": result.run.name, **error_document(str(result.error), 1, type(result.error).__name__)}
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:

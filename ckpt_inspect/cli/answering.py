@@ -133,11 +133,16 @@ def failed(message: str, code: int, kind: str, *, as_json: bool = False) -> Fail
     from ckpt_inspect.cli.terminal import remark
 
     remark(f"ckpt-inspect: {message}")
-    document = {"error": {"kind": kind, "message": message, "exit_code": code}}
+    document = error_document(message, code, kind)
     if as_json:
         print_json(document)
         sys.stdout.flush()
     return Failed(code, document)
+
+
+def error_document(message: str, code: int, kind: str) -> Mapping[str, object]:
+    """Return what a JSON document says of what went wrong."""
+    return {"error": {"kind": kind, "message": message, "exit_code": code}}
 
 
 def print_json(document: Mapping[str, object]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.measurement.columns import GONE, RunColumns
+from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.execution import UnitResult, merge
@@ -31,6 +32,9 @@ PART = 256
 
 _LAST = 8
 """Checkpoints of the store whose parameters' names count as those before."""
+
+_MOST_SAID = 5
+"""Checkpoints of which it is said why they can't be read, if none can."""
 
 
 @dataclass(slots=True)
@@ -198,8 +202,9 @@ class Reading:
             raise errors[0]
         if errors:
             said = {id(error): self.failures[path].message for path, error in self._errors()}
-            each = "".join(f"\n  {said.get(id(error), error)}" for error in errors)
-            raise type(errors[0])(f"no checkpoint can be analysed:{each}") from errors[0]
+            each = "; ".join(f"{said.get(id(error), error)}" for error in errors[:_MOST_SAID])
+            more = f"; and {counted(len(errors) - _MOST_SAID, 'more checkpoint')}" if len(errors) > _MOST_SAID else ""
+            raise type(errors[0])(f"no checkpoint can be analysed: {each}{more}") from errors[0]
 
     def _raise_moved(self, error: CkptInspectError) -> None:
         """Raise an error in the words of the only failure, if the checkpoint is not at fault."""

@@ -719,3 +719,19 @@ def test_a_signal_that_ends_is_as_ctrl_c(number: signal.Signals) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (-number, "put away\n")
+
+
+def test_a_run_of_which_nothing_can_be_read_says_why_in_one_line_and_as_json(folder: Path) -> None:
+    """Of the first few checkpoints, however many there are, and of other runs as if it weren't there."""
+    for name in range(7):
+        (folder.parent / "broken").mkdir(exist_ok=True)
+        (folder.parent / "broken" / f"m-{name}.h5").write_bytes(b"nothing")
+    answer = Answer("analyze", folder, folder.parent / "broken", "--json")
+    assert answer.code == 1
+    runs = {run["run"]: run for run in json.loads(answer.out)["runs"]}
+    assert "error" not in runs[folder.name]
+    message = runs["broken"]["error"]["message"]
+    assert f"ckpt-inspect: {message}" in answer.remarks.splitlines()
+    assert message.startswith("no checkpoint can be analysed: ")
+    assert message.count(".h5: ") == 5
+    assert message.endswith("; and 2 more checkpoints")

@@ -225,8 +225,20 @@ def _lost(before: Stage, passage: Passage, reading: Reading) -> str:
     also = f"; all moments of {named(zeroed)} are 0" if zeroed else ""
     return (
         f"the second moments of {len(fallen)} of {counted(len(counts), 'parameter')} fell further{window} than updates "
-        f"can make them fall ({worst}: {share} of its elements){also}"
+        f"can make them fall{_by_which(passage)} ({worst}: {share} of its elements){also}"
     )
+
+
+def _by_which(passage: Passage) -> str:
+    """Name the smallest decay rate that is thought possible, where none is known: a smaller one explains any fall."""
+    rule = passage.after.update_rule
+    if rule is None or not rule.retained_by:
+        return ""
+    rates = [state.hyperparameters.get(rule.retained_by) for state in (passage.before, passage.after)]
+    if all(rate is not None and rate.value is not None and not rate.is_assumed for rate in rates):
+        return ""
+    known = [float(rate.value) for rate in rates if rate is not None and rate.value is not None]
+    return f" by a {rule.retained_by} of {min([*known, rule.least_retained]):g} or more"
 
 
 def _no_moments_any_more(passage: Passage) -> str:

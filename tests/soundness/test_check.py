@@ -12,9 +12,11 @@ import h5py
 import numpy as np
 import pytest
 from support.adam_bundles import save_bundle, save_series
+from support.adam_runs import AdamRun
 from support.bundle_writer import write_bundle
 from support.command_line import Answer
 from support.keras_files import Run
+from support.silent_runs import save_without_config
 
 import ckpt_inspect as ci
 from ckpt_inspect.errors import NotFoundError, UnsupportedError
@@ -574,3 +576,14 @@ def test_plain_sgd_has_slots_of_zeros(tmp_path: Path) -> None:
         group.attrs["weight_names"] = [b"iteration:0", *(name.encode() for name in names)]
     (verdict,) = ci.check(path).checkpoints
     assert verdict.is_sound
+
+
+def test_a_fall_that_a_rare_beta_explains_is_told_with_the_smallest_that_is_thought_possible(tmp_path: Path) -> None:
+    """No file tells β2: by 0.7 v can fall as far as it did; what was given needs no such limit."""
+    run = AdamRun(beta_2=0.7)
+    save_without_config(run.train(50), tmp_path / "m-50.h5")
+    save_without_config(run.train(50, lambda name, weight, rng: np.zeros(weight.shape)), tmp_path / "m-100.h5")
+    for given, limit in ({}, " by a beta_2 of 0.9 or more"), ({"beta_2": 0.95}, ""):
+        reasons = ci.check(tmp_path, given=given).checkpoints[1].reasons
+        (told,) = (r.text for r in reasons if "fell further in 50 updates" in r.text)
+        assert f"than updates can make them fall{limit} (" in told

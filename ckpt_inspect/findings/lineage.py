@@ -358,10 +358,9 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     action = _WEIGHTS_ACTIONS.get(weights, "")
     severity = None
     beta_2 = setting(found[row].beta_2)
-    alike = [f.largest_beta_2 for f in found.values() if setting(f.beta_2) == beta_2]
-    explained = [largest for largest in alike if largest is not None]
-    if found[row].largest_beta_2 is not None:
-        largest = min(explained)
+    alike = {at: fall.largest_beta_2 for at, fall in found.items() if setting(fall.beta_2) == beta_2}
+    explained = {at: bound for at, bound in alike.items() if bound is not None}
+    if (largest := found[row].largest_beta_2) is not None:
         is_refuted = any(history[f"beta_2{CONTRADICTION}"])
         if is_refuted and len(explained) == len(found):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
@@ -375,6 +374,10 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             )
         else:
             more += f"; β2 = {beta_2} is assumed{refuted}, and by this fall {at_most}"
+            tightest = min(explained, key=lambda at: explained[at])
+            if figure(explained[tightest], 4) != figure(largest, 4):
+                ends = f"{history.at(tightest - 1)} to {history.at(tightest)}"
+                more += f" (from {ends} {figure(explained[tightest], 4)} at most)"
             action = (
                 f"Give the β2 that was used (--beta-2): {beta_2} is this implementation's default. If it was larger "
                 f"than {figure(largest, 4)}, the optimizer's state was lost between the two: restore it together with "

@@ -933,6 +933,21 @@ def test_an_assumed_beta_2_is_bounded_rather_than_state_lost(tmp_path: Path) -> 
     assert not {f.id for f in findings_of(given)} & {"state-lost", "lineage-broken"}
 
 
+def test_each_fall_bounds_the_beta_2_of_its_own_pair(tmp_path: Path) -> None:
+    """β2 may have been another between two earlier checkpoints, whose tighter bound is told as theirs."""
+    run = Run().train(20)
+    for step, decay in ((20, 0.98), (120, 0.99), (220, 1.0)):
+        tensors = dict(run.weights) | {f"{n}/adam_m": v for n, v in run.first.items()}
+        tensors |= {f"{n}/adam_v": v for n, v in run.second.items()}
+        write_bundle(tmp_path / f"model.ckpt-{step}", {**tensors, "global_step": np.array(step, np.int64)})
+        for value in run.second.values():
+            value *= np.float32(decay**100)
+    found = the("lineage-broken", findings_of(analyze(tmp_path, infer=False)))
+    assert "by this fall was 0.99 at most, unless the state was lost" in found.title
+    assert "(from model.ckpt-20 (step 20) to model.ckpt-120 (step 120) 0.98 at most)" in found.title
+    assert "larger than 0.99," in found.action
+
+
 def test_a_beta_2_that_was_read_is_not_called_assumed(tmp_path: Path) -> None:
     """Where v fell too fast by an assumed β2 earlier in the run, and by the file's own at its end."""
     run = AdamRun(beta_2=0.95).train(200)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.layouts.graph_nodes import GraphNode, bare_name, data_inputs, decode_node, flag_of
 from ckpt_inspect.layouts.graph_values import (
     CONSTANT_OPS,
     MAX_DEPTH,
@@ -20,22 +21,18 @@ from ckpt_inspect.layouts.graph_values import (
     VARIABLE_OPS,
     Expressions,
     Function,
-    bare_name,
     constant_of,
-    data_inputs,
-    flag_of,
 )
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import HYPERPARAMETERS, OPERATIONS
 from ckpt_inspect.wire import Buffer, fields
 
-# graph.proto, node_def.proto, function.proto, op_def.proto: field numbers
+# graph.proto, function.proto, op_def.proto: field numbers
 GRAPH_NODE, GRAPH_LIBRARY = 1, 2
 LIBRARY_FUNCTION = 1
 FUNCTION_SIGNATURE, FUNCTION_NODE, FUNCTION_RETURN = 1, 3, 4
 SIGNATURE_NAME, SIGNATURE_INPUT, SIGNATURE_OUTPUT, ARGUMENT_NAME = 1, 2, 3, 1
 RETURN_KEY, RETURN_VALUE = 1, 2
-NODE_NAME, NODE_OP, NODE_INPUT, NODE_ATTR = 1, 2, 3, 5
 
 ASSIGN_OPS = {"Assign", "AssignVariableOp"}
 ADD_OPS = {"AssignAdd", "AssignAddVariableOp"}
@@ -44,18 +41,6 @@ CHANGING_OPS = ASSIGN_OPS | ADD_OPS | SUBTRACT_OPS
 PLACEHOLDER_OPS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 RESTORE_OPS = {"RestoreV2", "RestoreSlice", "Restore"}
 PARTITION = re.compile(r"(?P<whole>.+)/part_[0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """One node of the graph."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    """Names as written: `node`, `node:1`, `^control`."""
-    attributes: bytes | memoryview | None
-    """The message from its first attribute on, undecoded; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +320,7 @@ def decode_graph_def(data: bytes, where: str) -> GraphDef:
     try:
         for number, _, value in fields(memoryview(data)):
             if number == GRAPH_NODE and not isinstance(value, int):
-                node = _decode_node(value)
+                node = decode_node(value)
                 nodes[node.name] = node
             elif number == GRAPH_LIBRARY and not isinstance(value, int):
                 library += (v for n, _, v in fields(value) if n == LIBRARY_FUNCTION and not isinstance(v, int))
@@ -350,7 +335,7 @@ def _decode_function(body: Buffer) -> Function:
     nodes, returned = {}, {}
     for number, _, value in fields(body):
         if number == FUNCTION_NODE and not isinstance(value, int):
-            node = _decode_node(value)
+            node = decode_node(value)
             nodes[node.name] = node
         elif number == FUNCTION_RETURN and not isinstance(value, int):
             returned[_text(RETURN_KEY, value)] = _text(RETURN_VALUE, value)
@@ -368,21 +353,3 @@ def _message(number: int, data: Buffer) -> Buffer:
 
 def _text(number: int, data: Buffer) -> str:
     return bytes(_message(number, data)).decode("utf-8", "replace")
-
-
-def _decode_node(data: bytes | memoryview) -> GraphNode:
-    name = op = ""
-    inputs: list[str] = []
-    has_attributes = False
-    for number, _, value in fields(data):
-        if isinstance(value, int):
-            continue
-        if number == NODE_ATTR:
-            has_attributes = True
-        elif number == NODE_NAME:
-            name = bytes(value).decode("utf-8", "replace")
-        elif number == NODE_OP:
-            op = bytes(value).decode("utf-8", "replace")
-        elif number == NODE_INPUT:
-            inputs.append(bytes(value).decode("utf-8", "replace"))
-    return GraphNode(name, op, tuple(inputs), data if has_attributes else None)

@@ -9,21 +9,25 @@ calls (tensorflow/python/ops/cond_v2.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from ckpt_inspect.layouts.graph_nodes import (
+    GraphNode,
+    attributes_of,
+    bare_name,
+    data_inputs,
+    flag_of,
+    function_of,
+    int_of,
+    type_of,
+)
 from ckpt_inspect.wire import Buffer, decode_varint, fields, signed
 
-if TYPE_CHECKING:
-    from ckpt_inspect.layouts.graph_def import GraphNode
-
-# node_def.proto, attr_value.proto, tensor.proto, tensor_shape.proto: field numbers
-NODE_ATTR = 5
-ENTRY_KEY, ENTRY_VALUE = 1, 2
-ATTR_INT, ATTR_BOOL, ATTR_TYPE, ATTR_TENSOR, ATTR_FUNCTION = 3, 5, 6, 8, 10
-FUNCTION_NAME = 1
+# attr_value.proto, tensor.proto, tensor_shape.proto: field numbers
+ATTR_TENSOR = 8
 TENSOR_DTYPE, TENSOR_SHAPE, TENSOR_CONTENT = 1, 2, 4
 TENSOR_FLOAT, TENSOR_DOUBLE, TENSOR_INT, TENSOR_INT64, TENSOR_BOOL = 5, 6, 7, 10, 11
 SHAPE_DIM, DIM_SIZE = 2, 1
@@ -301,56 +305,6 @@ _ARRAYS: Mapping[str, Callable[[GraphNode, Sequence[Value]], Value | None]] = {
     "Squeeze": lambda _, values: np.squeeze(values[0]), "ZerosLike": lambda _, values: np.zeros_like(values[0]),
     "OnesLike": lambda _, values: np.ones_like(values[0]),
 }  # fmt: skip
-
-
-def bare_name(name: str) -> str:
-    """Return the node that an input is of: `node` of `node:1` or `^node`."""
-    return name.lstrip("^").split(":", 1)[0]
-
-
-def data_inputs(node: GraphNode) -> list[str]:
-    """Return the inputs that are values: all that aren't control inputs."""
-    return [i for i in node.inputs if not i.startswith("^")]
-
-
-def attributes_of(node: GraphNode) -> Iterator[tuple[str, Buffer]]:
-    """Yield the node's attributes: (name, serialized AttrValue)."""
-    for number, _, entry in fields(node.attributes or b""):
-        if number == NODE_ATTR and not isinstance(entry, int):
-            parts = {n: v for n, _, v in fields(entry) if not isinstance(v, int)}
-            yield bytes(parts.get(ENTRY_KEY, b"")).decode("utf-8", "replace"), parts.get(ENTRY_VALUE, b"")
-
-
-def _varint_of(node: GraphNode, name: str, kind: int) -> int | None:
-    for key, value in attributes_of(node):
-        if key == name:
-            return next((v for n, _, v in fields(value) if n == kind and isinstance(v, int)), None)
-    return None
-
-
-def flag_of(node: GraphNode, name: str) -> bool:
-    """Return an attribute that is a truth value; False if it is missing."""
-    return _varint_of(node, name, ATTR_BOOL) == 1
-
-
-def int_of(node: GraphNode, name: str) -> int:
-    """Return an attribute that is a whole number; 0 if it is missing."""
-    return signed(_varint_of(node, name, ATTR_INT) or 0)
-
-
-def function_of(node: GraphNode, name: str) -> str:
-    """Return the name of the function that an attribute is; empty if it is missing."""
-    for key, value in attributes_of(node):
-        if key == name:
-            listed = next((v for n, _, v in fields(value) if n == ATTR_FUNCTION and not isinstance(v, int)), b"")
-            names = (v for n, _, v in fields(listed) if n == FUNCTION_NAME and not isinstance(v, int))
-            return bytes(next(names, b"")).decode("utf-8", "replace")
-    return ""
-
-
-def type_of(node: GraphNode, name: str) -> int | None:
-    """Return the type that an attribute names (types.proto)."""
-    return _varint_of(node, name, ATTR_TYPE)
 
 
 def _cast(value: Value | None, dtype: int | None) -> Value | None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
@@ -27,7 +23,7 @@ _ALL_TOGETHER = 128
 ATTEMPTS = 3
 """How often a call is made that ends the process that makes it; then it is taken to be the cause."""
 
-_CODE = "import sys; sys.path[:] = {path!r}; from ckpt_inspect.runs.worker_processes import serve; serve({handle})"
+_CODE = "import sys; sys.path[:] = {path!r}; from ckpt_inspect.runs.serving import serve; serve({handle})"
 
 T = TypeVar("T")
 
@@ -152,34 +148,3 @@ class WorkerProcesses(ThreadPoolExecutor):
             raise AssertionError("an attempt returns or raises")
         finally:
             self._idle.put(process)
-
-
-def serve(handle: int) -> None:
-    """Make one call after another that the connection brings, and send each answer, until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import ckpt_inspect.runs.execution  # noqa: F401 - while the other process plans
-
-    connection = Connection(handle)
-    with suppress(EOFError, OSError):
-        while True:
-            _answer(connection)
-    os._exit(0)  # nothing is left to be put away
-
-
-def _answer(connection: Connection) -> None:
-    """Raises EOFError or OSError if the other end is gone."""
-    connection.poll(None)
-    answer: tuple[bool, object]
-    try:
-        function, arguments, named = connection.recv()
-        answer = True, function(*arguments, **named)
-    except EOFError:
-        raise
-    except Exception as error:
-        answer = False, error
-    try:
-        connection.send(answer)
-    except OSError:
-        raise
-    except Exception as error:  # it can't be sent
-        connection.send((False, TypeError(f"{type(error).__name__}: {error}")))

@@ -22,7 +22,6 @@ from ckpt_inspect.state.sources import (
     saved_number,
 )
 from ckpt_inspect.update_rules import Hyperparameter, find_optimizer
-from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
 
 def resolve_learning_rate(
@@ -262,7 +261,7 @@ def resolve_weight_decay(
         return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")
     if default:
         return assumed_default(h, found)
-    if found.implementation in (TF1, CONTRIB) and not found.constants_where:
+    if found.implementation.can_extend_decay and not found.constants_where:
         where = "assumed: none; extend_with_decoupled_weight_decay of tf.contrib adds one that no tensor shows"
         return Sourced(0.0, "default", where)
     is_assumed = found.implementation.takes_weight_decay and found.config is None

@@ -45,6 +45,10 @@ class Implementation:
     """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
     if none is read, it is then unknown."""
 
+    can_extend_decay: bool = False
+    """Whether any of its rules may have been given a weight decay by `extend_with_decoupled_weight_decay`, which the
+    graph alone shows."""
+
     is_chained: bool = False
     """Whether a rule is a chain of transformations that the program puts together: weight decay is one of them, scaled
     by α as all that stands before the rate, and how much it is is known only where the file holds it."""
@@ -123,6 +127,7 @@ TF1 = Implementation(
     has_float32_rates=True,  # `convert_to_tensor` of a Python float
     has_float32_epsilon=True,
     default_epsilon=1e-8,
+    can_extend_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
     always_keeps_momentum=True,
@@ -138,6 +143,7 @@ CONTRIB = Implementation(
     has_float32_epsilon=True,
     default_epsilon=1e-8,
     hides_decay=True,
+    can_extend_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
     always_keeps_momentum=True,

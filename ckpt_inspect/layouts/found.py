@@ -133,8 +133,6 @@ class FoundOptimizer:
     """What TF1 has in place of a counter."""
     scalars: Mapping[str, str] = field(default_factory=dict)
     """Keys of hyperparameter tensors by our name: `learning_rate`, `beta_1`, `decay`, `weight_decay`, .."""
-    uncertain: Mapping[str, str] = field(default_factory=dict)
-    """Of `scalars` those that the last update may not have used as they are: why, for a person."""
     malformed: Mapping[str, str] = field(default_factory=dict)
     """Of `scalars` that aren't one number and were left out: what they are instead, for a person."""
     config: JsonObject | None = None

@@ -108,10 +108,8 @@ def _describe(checkpoint: Checkpoint, group: Group, graph: GraphDef | None, grap
         if own is None or any(graph.waits_for_updates(op, scopes) for op in graph.increments(own)):
             scalars.pop("learning_rate", None)  # what it was in the last update isn't what it is
             rate = rate_in_graph(checkpoint, graph, learning_rate_node, scopes)
-    uncertain = {}
     if "learning_rate" not in group.scalar_nodes and (own := _rate_in_scope(checkpoint, group)) is not None:
         scalars["learning_rate"] = own
-        uncertain["learning_rate"] = "optimize_loss's rate before its learning_rate_decay_fn, if it was given one"
         group.problems.append(_before_decay(own))
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
     by_name = _roles_in_graph(group)
@@ -146,7 +144,6 @@ def _describe(checkpoint: Checkpoint, group: Group, graph: GraphDef | None, grap
             group.evidence,
         ),
         scalars=scalars,
-        uncertain=uncertain,
         constants=constants,
         constants_where=graph_where,
         graph_rate=rate,

@@ -43,8 +43,6 @@ def resolve_learning_rate(
     if "learning_rate" in found.scalars:
         key = found.scalars["learning_rate"]
         decay = scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _rate_decay(found, has_own_decay)
-        if "learning_rate" in found.uncertain:
-            return Sourced(scalars.read(key), "default", f"assumed: {key}, {found.uncertain['learning_rate']}")
         return _decayed(scalars.read(key), decay, "checkpoint", key, found, has_own_decay, completed)
     if "learning_rate" in found.constants:
         return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")

@@ -66,7 +66,7 @@ def print_analyses(
 
         write_figures(each, report, common)
     if common.json:
-        print_json({"runs": [_document(result) for result in done]})
+        print_json(_document(done))
     has_failed = [_fails(analyses, fail_on) for analyses in each]
     are_damaged = any(f.problem.severity == "error" for analyses in each for f in analyses.failures)
     return int(bool(unanswered) or not each or any(has_failed) or are_damaged)
@@ -89,13 +89,22 @@ def _print_run(result: RunResult, common: Common) -> None:
             remark(f"ckpt-inspect: {failure.problem.message}")
 
 
-def _document(result: RunResult) -> Mapping[str, object]:
-    """Return what is known of a run, or why nothing is."""
+def _document(results: Sequence[RunResult]) -> Mapping[str, object]:
+    """Return what is known of the runs that were analysed, and why others could not be."""
     from ckpt_inspect.presentation.documents import run_document
 
-    if result.analyses is not None:
-        return run_document(result.analyses, str(result.store))
-    return {"run": result.run.name, **error_document(str(result.error), 1, type(result.error).__name__)}
+    document: dict[str, object] = {
+        "runs": [run_document(each.analyses, str(each.store)) for each in results if each.analyses is not None]
+    }
+    errors = [
+        {
+            "run": each.run.name,
+            **error_document(str(each.error), int(not each.is_without_state), type(each.error).__name__),
+        }
+        for each in results
+        if each.analyses is None
+    ]
+    return {**document, "errors": errors} if errors else document
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:

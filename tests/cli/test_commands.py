@@ -728,9 +728,11 @@ def test_a_run_of_which_nothing_can_be_read_says_why_in_one_line_and_as_json(fol
         (folder.parent / "broken" / f"m-{name}.h5").write_bytes(b"nothing")
     answer = Answer("analyze", folder, folder.parent / "broken", "--json")
     assert answer.code == 1
-    runs = {run["run"]: run for run in json.loads(answer.out)["runs"]}
-    assert "error" not in runs[folder.name]
-    message = runs["broken"]["error"]["message"]
+    document = json.loads(answer.out)
+    assert [run["run"] for run in document["runs"]] == [folder.name]
+    (failed,) = document["errors"]
+    assert failed["run"] == "broken"
+    message = failed["error"]["message"]
     assert f"ckpt-inspect: {message}" in answer.remarks.splitlines()
     assert message.startswith("no checkpoint can be analysed: ")
     assert message.count(".h5: ") == 5

@@ -367,6 +367,14 @@ def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -
         raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
 
 
+def is_very_large(path: Path) -> bool:
+    """Return whether a store is there that is larger than those of which all is read if they are of a short run."""
+    try:
+        return path.stat().st_size > _SHORT_RUN * LARGE
+    except OSError:
+        return False
+
+
 def load_large(path: Path) -> RunColumns:
     """Return what a store holds, unless that is little each column read when it is asked for; then little is read yet,
     but all of it looked at: types, lengths, names."""

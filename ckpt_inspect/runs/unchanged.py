@@ -102,16 +102,20 @@ class _Candidate(NamedTuple):
     @classmethod
     def of(cls, path: Path, survey: Survey) -> _Candidate:
         """Read what is needed of it, at once if it is large."""
-        from ckpt_inspect.runs.inferring import first_of_end
-
-        file, known = stores.identity(path), stores.load_known(path, first_of_end, survey.digest)
-        if known is None or known.run.length <= LONG:
-            return cls(path, file, None, stores.load_seen(path))
-        return cls(path, file, known, known.seen)
+        file, known = stores.identity(path), _known(path, survey) if stores.is_very_large(path) else None
+        return cls(path, file, known, stores.load_seen(path) if known is None else known.seen)
 
     def load(self) -> Stored:
         """Return what it holds; raises StoreError."""
         return Stored.of(self.path) if self.known is None else Stored(self.known.run.columns(), self.file)
+
+
+def _known(path: Path, survey: Survey) -> stores.Known | None:
+    """What a large store of a long run holds; None for any other."""
+    from ckpt_inspect.runs.inferring import first_of_end
+
+    known = stores.load_known(path, first_of_end, survey.digest)
+    return None if known is None or known.run.length <= LONG else known
 
 
 def _held(path: Path, options: Options, thresholds: Mapping[str, float]) -> Stored | None:
@@ -133,9 +137,10 @@ def _grown(
 ) -> Grown | None:
     """The run if nothing has happened since but that files have come, and these are checkpoints that come after all
     others by their names, and by their counters."""
-    if candidate.known is None or not seen.is_numbered_on:
+    if not seen.is_numbered_on:
         return None
-    known = Files.of_bytes(candidate.known.files)
+    candidate = candidate._replace(known=candidate.known or _known(candidate.path, survey))
+    known = None if candidate.known is None else Files.of_bytes(candidate.known.files)
     others = None if known is None else survey.files().beside(known)
     above = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
     if known is None or not others or not all(name.startswith(above) for name in others):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -134,13 +135,14 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     sizes = history["size"].astype(np.float64)
     # bfloat16(0.999) is 1 and leaves v at 0, and small squares underflow: m then shows that there were gradients
     has_gradients = history.newest("first_moment_rms") > 0
+    restart = cache(partial(_newest_restart, history))  # sought over the whole run, if there is something to say
     unreached = worst_first((share == 1) & ~has_gradients, sizes)
     if len(unreached) == np.count_nonzero(history.present(-1)):
         yield from _all_untouched(history, thresholds, unreached)
     elif unreached:
         yield history.finding(
             UNTOUCHED,
-            f"{_none_reached(history)} {history.counted(unreached)}: {history.named(unreached)}",
+            f"{_none_reached(restart())} {history.counted(unreached)}: {history.named(unreached)}",
             thresholds,
             parameters=unreached,
             evidence=history.tensor_evidence(-1, unreached, "untouched"),
@@ -153,7 +155,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     if some := [i for i in worst_first(is_odd, rows) if i not in outgoing]:
         yield history.finding(
             ROWS,
-            f"{_none_reached(history)} some rows of {history.counted(some)}: "
+            f"{_none_reached(restart())} some rows of {history.counted(some)}: "
             f"{history.named(some, [percent(rows[i]) for i in some])}",
             thresholds,
             parameters=some,
@@ -165,7 +167,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     # What is left of a kernel besides the columns of its dead units
     alive = {k: (1 - np.nan_to_num(rows[k])) * share[layer.bias] for layer in layers for k in layer.kernels}
     others = [i for i in dead if i not in units and rest[i] - alive.get(i, 0.0) >= thresholds.untouched_elements]
-    none_reached = _none_reached(history, "has ever reached" if layers else "has reached")
+    none_reached = _none_reached(restart(), "has ever reached" if layers else "has reached")
     told = [f"{none_reached} {_units_text(history, layers)}"] if layers else []
     if others:
         besides = "; nor" if layers else none_reached
@@ -191,12 +193,17 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     )
 
 
-def _none_reached(history: History, reached: str = "has reached") -> str:
+def _newest_restart(history: History) -> str:
+    """Return the newest checkpoint before which state was not carried on; empty if it always was."""
+    places = list(find_restarts(history))
+    return history.checkpoints[int(np.searchsorted(history.rows, max(places)))] if places else ""
+
+
+def _none_reached(restart: str, reached: str = "has reached") -> str:
     """Return how a title about v = 0 begins. A state that was not carried on knows nothing of the gradients before, so
     nothing is claimed of them."""
-    if places := list(find_restarts(history)):
-        name = history.checkpoints[int(np.searchsorted(history.rows, max(places)))]
-        return f"Since {name}, before which state was not carried on, no gradient has reached"
+    if restart:
+        return f"Since {restart}, before which state was not carried on, no gradient has reached"
     return f"No gradient {reached}"
 
 

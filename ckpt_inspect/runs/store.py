@@ -384,7 +384,7 @@ def load_large(path: Path) -> RunColumns:
         return read(file) if is_middling and count <= LONG else _outline(file)
 
     pinned = _pinned(path)
-    is_middling = path.stat().st_size <= _SHORT_RUN * LARGE
+    is_middling = not is_very_large(path)
     found = _apart(path, lambda: _load(path, outline, pinned.path), pinned.path)
     return found if len(found) else stored(path, found, pinned=pinned).columns()
 
